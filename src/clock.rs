@@ -1,0 +1,71 @@
+//! The only reader of clocks and randomness. Everybody else is handed a [`Clock`], so tests decide what time it is.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use uuid::{NoContext, Timestamp, Uuid};
+
+use crate::domain::time::UnixMs;
+
+/// Wall time, monotonic time and fresh identities.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    /// Set in tests: wall time stands at this many milliseconds until moved.
+    fixed: Option<Arc<AtomicI64>>,
+}
+
+impl Clock {
+    /// The machine's own clock.
+    pub fn system() -> Self {
+        Self::default()
+    }
+
+    /// A wall clock that stands still until [`Clock::set`].
+    pub fn standing_at(now: UnixMs) -> Self {
+        Self { fixed: Some(Arc::new(AtomicI64::new(now.0))) }
+    }
+
+    /// Moves a standing clock; the machine's own cannot be moved.
+    pub fn set(&self, now: UnixMs) {
+        if let Some(fixed) = &self.fixed {
+            fixed.store(now.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Wall time.
+    #[expect(clippy::disallowed_methods, reason = "this file is the one that may")]
+    pub fn now(&self) -> UnixMs {
+        if let Some(fixed) = &self.fixed {
+            return UnixMs(fixed.load(Ordering::Relaxed));
+        }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        UnixMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// Monotonic time, for spans inside a call.
+    #[expect(clippy::disallowed_methods, reason = "this file is the one that may")]
+    pub fn instant(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// A fresh UUIDv7 of [`Clock::now`].
+    pub fn uuid(&self) -> Uuid {
+        let ms = u64::try_from(self.now().0).unwrap_or(0);
+        Uuid::new_v7(Timestamp::from_unix(NoContext, ms / 1000, u32::try_from(ms % 1000).unwrap_or(0) * 1_000_000))
+    }
+
+    /// Bytes nobody can guess, for tokens and for RTP's first sequence numbers.
+    ///
+    /// # Panics
+    /// When the operating system has no randomness left to give; nothing safe can be done then.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+        bytes
+    }
+}

@@ -1,0 +1,170 @@
+//! Checks settings and the city's data as a whole and names every mistake.
+
+use std::{fmt, fs, path::Path};
+
+use super::Settings;
+use crate::domain::city::City;
+
+/// One thing to mend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// File or environment variable.
+    pub place: String,
+    /// Dotted key, `sip.udp`.
+    pub key: String,
+    /// What is wrong and what would be right.
+    pub problem: String,
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Clone, Debug, thiserror::Error)]
+pub struct ConfigError {
+    pub mistakes: Vec<Mistake>,
+}
+
+impl ConfigError {
+    /// A single mistake.
+    pub fn one(place: impl fmt::Display, key: impl fmt::Display, problem: impl fmt::Display) -> Self {
+        Self {
+            mistakes: vec![Mistake { place: place.to_string(), key: key.to_string(), problem: problem.to_string() }],
+        }
+    }
+
+    pub(super) fn from_figment(errors: figment::Error, file: &Path) -> Self {
+        let mistakes = errors
+            .into_iter()
+            .map(|error| {
+                let key = error.path.join(".");
+                let from_environment = error.metadata.as_ref().is_some_and(|data| data.name.contains("environment"));
+                let place = if from_environment {
+                    format!("HOTLINE__{}", error.path.join("__").to_uppercase())
+                } else {
+                    file.display().to_string()
+                };
+                Mistake { place, key, problem: error.kind.to_string() }
+            })
+            .collect();
+        Self { mistakes }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mistake) in self.mistakes.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            match mistake.key.as_str() {
+                "" => write!(f, "{}: {}", mistake.place, mistake.problem)?,
+                key => write!(f, "{}: {key}: {}", mistake.place, mistake.problem)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Rules that types cannot say.
+pub(super) fn check(settings: &Settings, file: &Path) -> Result<(), ConfigError> {
+    let mut mistakes = Vec::new();
+    let mut wrong = |key: &str, problem: String| {
+        let variable = format!("HOTLINE__{}", key.replace('.', "__").to_uppercase());
+        let place = if std::env::var_os(&variable).is_some() { variable } else { file.display().to_string() };
+        mistakes.push(Mistake { place, key: key.into(), problem });
+    };
+    if settings.rtp.range().is_none() {
+        wrong("rtp.ports", format!("`{}` is not a range such as 20000-29999 (from 1024)", settings.rtp.ports));
+    }
+    if !(1..=64).contains(&settings.rtp.shards) {
+        wrong("rtp.shards", format!("{} is not between 1 and 64", settings.rtp.shards));
+    }
+    if settings.line.numbers.is_empty() {
+        wrong("line.numbers", "names no number; a line needs at least one".into());
+    }
+    for number in &settings.line.numbers {
+        if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            wrong("line.numbers", format!("`{number}` is not a number of digits"));
+        }
+    }
+    if !settings.line.prompts.is_dir() {
+        wrong("line.prompts", format!("folder {} does not exist", settings.line.prompts.display()));
+    }
+    if !(10..=14_400).contains(&settings.line.max_call_seconds) {
+        wrong("line.max_call_seconds", format!("{} is not between 10 and 14400", settings.line.max_call_seconds));
+    }
+    if !(1..=10_000).contains(&settings.line.max_calls) {
+        wrong("line.max_calls", format!("{} is not between 1 and 10000", settings.line.max_calls));
+    }
+    if !settings.database.url.starts_with("sqlite://") {
+        wrong("database.url", format!("`{}` is not a sqlite:// address", settings.database.url));
+    }
+    if !settings.storage.url.starts_with("file://") {
+        wrong("storage.url", format!("`{}` is not a file:// address", settings.storage.url));
+    }
+    if settings.speech.workers > 256 {
+        wrong("speech.workers", format!("{} is more than 256", settings.speech.workers));
+    }
+    if settings.speech.prompt.chars().count() > 100 {
+        wrong("speech.prompt", "is longer than 100 characters; it is decoded with every utterance".into());
+    }
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&settings.log.filter) {
+        wrong("log.filter", error.to_string());
+    }
+    if let Err(error) = load_city(&settings.city.file) {
+        mistakes.extend(error.mistakes);
+    }
+    if mistakes.is_empty() { Ok(()) } else { Err(ConfigError { mistakes }) }
+}
+
+/// Reads the city and checks that every reference in it resolves.
+pub(super) fn load_city(file: &Path) -> Result<City, ConfigError> {
+    let wrong = |error: &dyn fmt::Display| ConfigError::one(file.display(), "", error);
+    let text = fs::read_to_string(file).map_err(|error| wrong(&error))?;
+    let city: City = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+    let mut mistakes = Vec::new();
+    let mut wrong = |key: String, problem: String| {
+        mistakes.push(Mistake { place: file.display().to_string(), key, problem });
+    };
+    for leaf in city.leaves() {
+        for unit in std::iter::once(&leaf.lead).chain(&leaf.co) {
+            if city.unit(unit).is_none() {
+                wrong(format!("categories.{}", leaf.code), format!("unit `{unit}` is not in `units`"));
+            }
+        }
+        if !city.time_classes.contains_key(&leaf.time) {
+            wrong(format!("categories.{}.time", leaf.code), format!("`{}` is not in `time_classes`", leaf.time));
+        }
+    }
+    for estate in &city.estates {
+        let known = city.area(&estate.area).is_some_and(|area| area.towns.contains(&estate.town));
+        if !known {
+            wrong(format!("estates.{}", estate.code), format!("{} in {} is not in `areas`", estate.town, estate.area));
+        }
+    }
+    if mistakes.is_empty() { Ok(city) } else { Err(ConfigError { mistakes }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_city_is_whole() {
+        let city = load_city(Path::new("config/demo-city.json")).expect("the demo city loads");
+        assert_eq!(city.leaves().count(), 75);
+        assert_eq!(city.area_of_place("E009").map(|area| area.code.as_str()), Some("371526"));
+        assert!(city.unit("371526-ZJ").is_some(), "the county has its own housing office");
+        assert!(city.unit("371526-BUS").is_none(), "buses are run by the city alone");
+    }
+
+    #[test]
+    fn every_mistake_is_named_with_its_key() {
+        let mut settings = Settings::default();
+        settings.rtp.ports = "9".into();
+        settings.line.numbers = vec!["12a45".into()];
+        settings.city.file = "config/absent.json".into();
+        let error = check(&settings, Path::new("hotline.toml")).expect_err("three mistakes");
+        let keys: Vec<_> = error.mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
+        assert_eq!(keys, ["rtp.ports", "line.numbers", ""]);
+        assert!(error.to_string().contains("config/absent.json"));
+    }
+}

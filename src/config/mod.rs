@@ -1,0 +1,195 @@
+//! Settings: defaults, then `config/hotline.toml`, then `HOTLINE__…` in the environment, checked as a whole at start.
+//!
+//! Every mistake is reported at once, each with the file or variable and the key, so that an operator mends them in
+//! one go. Nothing is read from the environment anywhere else.
+
+mod check;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use figment::{
+    Figment,
+    providers::{Env, Format, Serialized, Toml},
+};
+use serde::{Deserialize, Serialize};
+
+pub use check::{ConfigError, Mistake};
+
+use crate::domain::city::City;
+
+/// All settings of one `hotline` process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub http: Http,
+    pub sip: Sip,
+    pub rtp: Rtp,
+    pub line: Line,
+    pub database: Database,
+    pub storage: Storage,
+    pub speech: Speech,
+    pub city: CityFile,
+    pub log: Log,
+}
+
+/// The HTTP listener.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    pub listen: SocketAddr,
+}
+
+/// SIP transports.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sip {
+    pub udp: SocketAddr,
+}
+
+/// Media ports.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rtp {
+    /// `first-last`, both included; a call takes an even port (RTP) and the next one (RTCP).
+    pub ports: String,
+    /// Threads that move media; each carries up to 200 calls.
+    pub shards: usize,
+}
+
+/// The public line itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// Numbers that are answered; every other one is refused with 404.
+    pub numbers: Vec<String>,
+    /// Folder of the announcements, 8 kHz mono WAV.
+    pub prompts: PathBuf,
+    /// Longest call in seconds; then the line says goodbye and hangs up.
+    pub max_call_seconds: u32,
+    /// Calls at once; the next one hears 503 with Retry-After.
+    pub max_calls: usize,
+}
+
+/// Where rows live.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    pub url: String,
+}
+
+/// Where sealed recordings live, and the local folder in which they grow.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Storage {
+    /// `file:///absolute/folder` or `file://relative/folder`.
+    pub url: String,
+    /// Folder for recordings that are still growing.
+    pub spool: PathBuf,
+}
+
+/// Speech recognition.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Speech {
+    /// Name in the catalogue, for instance `base`.
+    pub model: String,
+    /// Folder of installed models.
+    pub models: PathBuf,
+    /// Worker processes; each uses one core.
+    pub workers: usize,
+    /// First words for the recogniser: simplified Chinese with punctuation, under 100 characters.
+    pub prompt: String,
+}
+
+/// The city's own data.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CityFile {
+    pub file: PathBuf,
+    /// Folder of the trained category classifier.
+    pub classifier: PathBuf,
+}
+
+/// What is logged and how.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// `tracing` filter, for instance `info,hotline=debug`.
+    pub filter: String,
+    /// One JSON object a line instead of text.
+    pub json: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            http: Http { listen: ([127, 0, 0, 1], 8080).into() },
+            sip: Sip { udp: ([127, 0, 0, 1], 5060).into() },
+            rtp: Rtp { ports: "20000-29999".into(), shards: 1 },
+            line: Line {
+                numbers: vec!["12345".into()],
+                prompts: "config/prompts".into(),
+                max_call_seconds: 7200,
+                max_calls: 120,
+            },
+            database: Database { url: "sqlite://var/hotline.db".into() },
+            storage: Storage { url: "file://var/recordings".into(), spool: "var/spool".into() },
+            speech: Speech {
+                model: "base".into(),
+                models: "var/models".into(),
+                workers: 1,
+                prompt: "以下是普通话的市民来电，使用简体中文。".into(),
+            },
+            city: CityFile { file: "config/demo-city.json".into(), classifier: "models/classifier".into() },
+            log: Log { filter: "info".into(), json: false },
+        }
+    }
+}
+
+impl Settings {
+    /// Reads and checks everything.
+    ///
+    /// * `file` — the settings file; it must exist.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        if !file.is_file() {
+            return Err(ConfigError::one(file.display(), "", "no such file; name one with --config"));
+        }
+        let figment = Figment::from(Serialized::defaults(Self::default()))
+            .merge(Toml::file_exact(file))
+            .merge(Env::prefixed("HOTLINE__").split("__"));
+        let settings: Self = figment.extract().map_err(|error| ConfigError::from_figment(error, file))?;
+        check::check(&settings, file)?;
+        Ok(settings)
+    }
+
+    /// Reads the city's data.
+    ///
+    /// # Errors
+    /// The file and what is wrong in it.
+    pub fn load_city(&self) -> Result<City, ConfigError> {
+        check::load_city(&self.city.file)
+    }
+}
+
+impl Rtp {
+    /// First and last port, both included.
+    pub fn range(&self) -> Option<(u16, u16)> {
+        let (first, last) = self.ports.split_once('-')?;
+        let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        (first >= 1024 && last > first).then_some((first, last))
+    }
+}
+
+impl Line {
+    /// Longest call.
+    pub fn max_call(&self) -> Duration {
+        Duration::from_secs(u64::from(self.max_call_seconds))
+    }
+}

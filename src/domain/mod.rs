@@ -1,0 +1,9 @@
+//! The words of the hotline, and nothing else: no async, SQL, sockets, files, clock, randomness or logging.
+//!
+//! Everything here is a value or a pure function, so the rules of the trade can be read and tested on their own.
+
+pub mod city;
+pub mod draft;
+pub mod ids;
+pub mod time;
+pub mod transcript;

@@ -1,0 +1,18 @@
+//! `hotline`: a city's 12345 line in one program. The rooms follow the walk of a call.
+//!
+//! * [`sip`] takes the INVITE and keeps the dialog; [`media`] moves the sound; [`call`] joins the two.
+//! * [`recording`] writes both sides to a file, seals it and gives slices of it back.
+//! * [`speech`] installs and checks the models, and hears: voice detection, utterances, Whisper in a process of its own.
+//! * [`drafting`] turns words into the fields of a case, each with the seconds that prove it.
+//! * [`cases`] are the services over [`domain`]'s case state machine; [`jobs`] is the durable work between the rooms.
+//! * [`store`] keeps rows; [`http`] is the door for people and other systems; [`cli`] for administrators.
+//! * [`app`] is the only one that knows everybody.
+//!
+//! `docs/ARCHITECTURE.md` has the map; `tests/it/layers.rs` holds which room may know which.
+
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod lifecycle;
+pub mod telemetry;

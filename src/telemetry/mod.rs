@@ -1,0 +1,23 @@
+//! Logs and the mask over personal data.
+
+mod private;
+
+use std::io;
+
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+pub use private::Private;
+
+use crate::config::Log;
+
+/// Starts logging to standard error. rsipstack's own `info` events hold whole SIP messages and are kept out.
+pub fn init(log: &Log) {
+    let filter = EnvFilter::new(format!("{},rsipstack=warn", log.filter));
+    let registry = tracing_subscriber::registry().with(filter);
+    // A second start in one process (tests) keeps the first subscriber.
+    let _ = if log.json {
+        registry.with(fmt::layer().json().with_writer(io::stderr)).try_init()
+    } else {
+        registry.with(fmt::layer().with_target(false).with_writer(io::stderr)).try_init()
+    };
+}
