@@ -1,0 +1,171 @@
+//! What is true of every telephone call: which way it went, why it ended, how far its recording is.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Who dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// A citizen called the line.
+    Inbound,
+    /// The line called out.
+    Outbound,
+}
+
+/// Why a call ended. Every call has exactly one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// The caller sent BYE.
+    CallerHungUp,
+    /// Our side sent BYE: the operator, or the line at a graceful stop.
+    LineHungUp,
+    /// The longest allowed call was over.
+    MaxDuration,
+    /// The caller gave up before the answer.
+    Cancelled,
+    /// No RTP and no RTCP for 30 s without hold.
+    MediaTimeout,
+    /// The 200 was never acknowledged, or without a usable answer.
+    AckTimeout,
+    /// The process died in the call; found at the next start.
+    Interrupted,
+    /// Our side could not carry the call: no media port, no disk.
+    Failed,
+}
+
+/// Whom a reason is put down to, for the closing line of a call and for trends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Ok,
+    Ours,
+    Caller,
+    Trunk,
+    Unknown,
+}
+
+/// How far a call's recording is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingState {
+    /// Nothing is recorded: the call was never answered, or could not be recorded.
+    #[default]
+    None,
+    /// The file grows.
+    Recording,
+    /// Hashed, stored, never changed again.
+    Sealed,
+    /// It was begun and could not be finished; the spool keeps what there is.
+    Failed,
+}
+
+impl Direction {
+    /// As stored and shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+
+    /// Reads what [`Direction::name`] wrote.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Inbound, Self::Outbound].into_iter().find(|it| it.name() == name)
+    }
+}
+
+impl EndReason {
+    /// Every reason.
+    pub const ALL: [Self; 8] = [
+        Self::CallerHungUp,
+        Self::LineHungUp,
+        Self::MaxDuration,
+        Self::Cancelled,
+        Self::MediaTimeout,
+        Self::AckTimeout,
+        Self::Interrupted,
+        Self::Failed,
+    ];
+
+    /// As stored and shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CallerHungUp => "caller_hung_up",
+            Self::LineHungUp => "line_hung_up",
+            Self::MaxDuration => "max_duration",
+            Self::Cancelled => "cancelled",
+            Self::MediaTimeout => "media_timeout",
+            Self::AckTimeout => "ack_timeout",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Reads what [`EndReason::name`] wrote.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name() == name)
+    }
+
+    /// Whom it is put down to.
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self::CallerHungUp | Self::LineHungUp | Self::MaxDuration => Outcome::Ok,
+            Self::Cancelled => Outcome::Caller,
+            Self::MediaTimeout | Self::AckTimeout => Outcome::Trunk,
+            Self::Interrupted | Self::Failed => Outcome::Ours,
+        }
+    }
+}
+
+impl Outcome {
+    /// As logged.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Ours => "ours",
+            Self::Caller => "caller",
+            Self::Trunk => "trunk",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl RecordingState {
+    /// As stored and shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Recording => "recording",
+            Self::Sealed => "sealed",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Reads what [`RecordingState::name`] wrote.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::None, Self::Recording, Self::Sealed, Self::Failed].into_iter().find(|it| it.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_names_are_those_of_json_and_read_back() {
+        for reason in EndReason::ALL {
+            assert_eq!(serde_json::to_value(reason).expect("a name"), reason.name());
+            assert_eq!(EndReason::from_name(reason.name()), Some(reason));
+        }
+        for state in [RecordingState::None, RecordingState::Recording, RecordingState::Sealed, RecordingState::Failed] {
+            assert_eq!(serde_json::to_value(state).expect("a name"), state.name());
+            assert_eq!(RecordingState::from_name(state.name()), Some(state));
+        }
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            assert_eq!(serde_json::to_value(direction).expect("a name"), direction.name());
+            assert_eq!(Direction::from_name(direction.name()), Some(direction));
+        }
+    }
+}
