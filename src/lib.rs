@@ -14,5 +14,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod jobs;
 pub mod lifecycle;
+pub mod store;
 pub mod telemetry;

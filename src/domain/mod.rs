@@ -6,5 +6,6 @@ pub mod call;
 pub mod city;
 pub mod draft;
 pub mod ids;
+pub mod role;
 pub mod time;
 pub mod transcript;

@@ -1,0 +1,261 @@
+//! The durable queue: work that has to happen even if the process that caused it dies.
+//!
+//! A job is its kind and its key; adding it twice adds it once. A worker takes a job for a while (the lease), says that it
+//! is alive (the heartbeat) and finishes it in the same transaction as its effect. A lease that runs out means that the
+//! worker died: the job runs again. After [`Queue::ATTEMPTS`] attempts it becomes a dead letter with the reason, which a
+//! person may revive.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        ids::{CallId, JobId},
+        time::UnixMs,
+        transcript::Transcript,
+    },
+    store::{JobRow, JobState, Store, StoreError, Tx},
+};
+
+/// Kinds of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Hear a sealed recording; the key is the call.
+    Transcribe,
+    /// Draft a case from a transcript; the key is the call.
+    Draft,
+}
+
+/// A job that is ours until the lease runs out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    pub id: JobId,
+    pub kind: Kind,
+    pub key: String,
+    /// 1 for the first.
+    pub attempt: u32,
+    lease: Uuid,
+}
+
+/// What became of a failed job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// It runs again, not before.
+    Again(UnixMs),
+    /// It is a dead letter now.
+    Dead,
+}
+
+/// Why the queue refused.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    #[error("job {0}: the lease ran out and somebody else has it; the work was dropped")]
+    LeaseLost(JobId),
+    #[error("job {0} is no dead letter")]
+    NotDead(JobId),
+    #[error("job {id}: `{key}` is no call id")]
+    Key { id: JobId, key: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The queue. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    store: Store,
+}
+
+impl Kind {
+    /// As stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transcribe => "transcribe",
+            Self::Draft => "draft",
+        }
+    }
+}
+
+impl Job {
+    /// The call that the job is about.
+    pub fn call(&self) -> Result<CallId, JobError> {
+        self.key.parse().map_err(|_| JobError::Key { id: self.id, key: self.key.clone() })
+    }
+}
+
+impl Tx {
+    /// Leaves a job behind once this transaction commits.
+    ///
+    /// * returns — whether it was new.
+    pub async fn enqueue(&mut self, kind: Kind, key: impl ToString) -> Result<bool, StoreError> {
+        self.add_job(kind.as_str(), &key.to_string()).await
+    }
+}
+
+impl Queue {
+    /// Attempts before a job becomes a dead letter.
+    pub const ATTEMPTS: u32 = 3;
+    /// How often an idle worker looks by itself, for work of other processes and for leases that ran out.
+    pub const POLL: Duration = Duration::from_secs(5);
+
+    /// A queue over the store.
+    pub const fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// The store under the queue.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Adds a job by itself.
+    ///
+    /// * returns — whether it was new.
+    pub async fn enqueue(&self, kind: Kind, key: impl ToString + Send) -> Result<bool, JobError> {
+        let key = key.to_string();
+        let mut tx = self.store.begin().await?;
+        let new = tx.enqueue(kind, key).await?;
+        tx.commit().await?;
+        Ok(new)
+    }
+
+    /// Takes the oldest job that may run now, if there is one.
+    ///
+    /// * `worker` — who takes it, for people who look.
+    /// * `ttl` — how long it is ours without a heartbeat.
+    pub async fn lease(&self, kind: Kind, worker: &str, ttl: Duration) -> Result<Option<Job>, JobError> {
+        let mut tx = self.store.begin().await?;
+        let buried = tx.bury_expired(kind.as_str(), Self::ATTEMPTS, "the worker died at every attempt").await?;
+        let until = tx.now() + ttl;
+        let row = tx.lease_job(kind.as_str(), worker, until).await?;
+        tx.commit().await?;
+        if buried > 0 {
+            tracing::error!(job.kind = kind.as_str(), buried, "jobs became dead letters: their workers died");
+        }
+        Ok(row.and_then(|row| Job::of(kind, row)))
+    }
+
+    /// Waits for a job: woken by this process's commits, else by looking every [`Queue::POLL`].
+    ///
+    /// * returns — `None` once `stopping`.
+    pub async fn next(
+        &self,
+        kind: Kind,
+        worker: &str,
+        ttl: Duration,
+        stopping: &CancellationToken,
+    ) -> Result<Option<Job>, JobError> {
+        let mut left = self.store.jobs_left();
+        loop {
+            left.mark_unchanged();
+            if stopping.is_cancelled() {
+                return Ok(None);
+            }
+            if let Some(job) = self.lease(kind, worker, ttl).await? {
+                return Ok(Some(job));
+            }
+            tokio::select! {
+                () = stopping.cancelled() => return Ok(None),
+                // The store that is asked holds the sender, so it never closes.
+                _ = left.changed() => {}
+                () = tokio::time::sleep(Self::POLL) => {}
+            }
+        }
+    }
+
+    /// Says that the worker is alive.
+    ///
+    /// # Errors
+    /// [`JobError::LeaseLost`]: stop working on it.
+    pub async fn heartbeat(&self, job: &Job, ttl: Duration) -> Result<(), JobError> {
+        let mut tx = self.store.begin().await?;
+        let until = tx.now() + ttl;
+        if !tx.extend_lease(job.id, job.lease, until).await? {
+            return Err(JobError::LeaseLost(job.id));
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Finishes a job: the transaction in which it is done, to which the caller adds the effect before committing.
+    ///
+    /// # Errors
+    /// [`JobError::LeaseLost`]: somebody else does it; drop the effect.
+    pub async fn done(&self, job: &Job) -> Result<Tx, JobError> {
+        let mut tx = self.store.begin().await?;
+        let now = tx.now();
+        if !tx.end_lease(job.id, job.lease, JobState::Done, job.attempt, now, None).await? {
+            return Err(JobError::LeaseLost(job.id));
+        }
+        Ok(tx)
+    }
+
+    /// The attempt failed.
+    ///
+    /// * `retry` — false when another attempt cannot help (a damaged file): straight to the dead letters.
+    pub async fn fail(&self, job: &Job, error: &str, retry: bool) -> Result<Failed, JobError> {
+        let mut tx = self.store.begin().await?;
+        let now = tx.now();
+        let outcome = if retry && job.attempt < Self::ATTEMPTS {
+            Failed::Again(now + back_off(job.attempt))
+        } else {
+            Failed::Dead
+        };
+        let (state, run_at) = match outcome {
+            Failed::Again(at) => (JobState::Waiting, at),
+            Failed::Dead => (JobState::Dead, now),
+        };
+        if !tx.end_lease(job.id, job.lease, state, job.attempt, run_at, Some(error)).await? {
+            return Err(JobError::LeaseLost(job.id));
+        }
+        tx.commit().await?;
+        Ok(outcome)
+    }
+
+    /// Gives a job back untouched, because the worker is told to stop: the attempt does not count.
+    pub async fn release(&self, job: &Job) -> Result<(), JobError> {
+        let mut tx = self.store.begin().await?;
+        let now = tx.now();
+        if !tx.end_lease(job.id, job.lease, JobState::Waiting, job.attempt.saturating_sub(1), now, None).await? {
+            return Err(JobError::LeaseLost(job.id));
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Finishes a `transcribe` job: the transcript is stored and the draft asked for, all at once.
+    pub async fn transcribed(&self, job: &Job, transcript: &Transcript) -> Result<(), JobError> {
+        let call = job.call()?;
+        let mut tx = self.done(job).await?;
+        tx.put_transcript(call, transcript).await?;
+        tx.enqueue(Kind::Draft, call).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Jobs that were given up, oldest first.
+    pub async fn dead_letters(&self) -> Result<Vec<JobRow>, JobError> {
+        Ok(self.store.jobs(JobState::Dead).await?)
+    }
+
+    /// Gives a dead letter three new attempts.
+    pub async fn revive(&self, job: JobId) -> Result<(), JobError> {
+        let mut tx = self.store.begin().await?;
+        if !tx.revive_job(job).await? {
+            return Err(JobError::NotDead(job));
+        }
+        Ok(tx.commit().await?)
+    }
+}
+
+impl Job {
+    fn of(kind: Kind, row: JobRow) -> Option<Self> {
+        Some(Self { id: row.id, kind, key: row.key, attempt: row.attempts, lease: row.lease? })
+    }
+}
+
+/// How long to wait before the next attempt: 2 s after the first, 8 s after the second.
+fn back_off(attempt: u32) -> Duration {
+    Duration::from_secs(2 * 4_u64.pow(attempt.saturating_sub(1).min(6)))
+}
+
+#[cfg(test)]
+mod tests;

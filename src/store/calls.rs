@@ -1,0 +1,242 @@
+//! Calls: when, who, how they ended, where the recording is.
+
+use sqlx::FromRow;
+
+use super::{
+    Store, StoreError, Tx,
+    codec::{from_word, id, maybe_id, word},
+};
+use crate::{
+    domain::{
+        call::{Direction, EndReason, RecordingState},
+        ids::{CallId, CaseId},
+        time::UnixMs,
+    },
+    telemetry::Private,
+};
+
+const AT: &str = "calls";
+
+/// One call. A view: the recording's sidecar is the truth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallRow {
+    pub id: CallId,
+    pub direction: Direction,
+    /// Digits; none when withheld.
+    pub caller: Option<Private<String>>,
+    pub called: String,
+    /// Extension of the seat that took it; none while the line answers by itself.
+    pub seat: Option<String>,
+    pub started: UnixMs,
+    pub answered: Option<UnixMs>,
+    pub ended: Option<UnixMs>,
+    pub end_reason: Option<EndReason>,
+    pub recording_state: RecordingState,
+    pub recording: Option<StoredRecording>,
+    pub case_id: Option<CaseId>,
+}
+
+/// Where a sealed recording lies and what it must hash to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRecording {
+    /// Key in the object store, `2026/11/23/<call>.wav`.
+    pub key: String,
+    /// Hex.
+    pub sha256: String,
+    /// Per channel, 8,000 a second.
+    pub samples: u64,
+}
+
+impl CallRow {
+    /// A call that begins now.
+    pub fn begun(id: CallId, direction: Direction, caller: Option<Private<String>>, called: String, at: UnixMs) -> Self {
+        Self {
+            id,
+            direction,
+            caller,
+            called,
+            seat: None,
+            started: at,
+            answered: None,
+            ended: None,
+            end_reason: None,
+            recording_state: RecordingState::None,
+            recording: None,
+            case_id: None,
+        }
+    }
+}
+
+impl Tx {
+    /// Writes a call; a row with the same id stays as it is.
+    ///
+    /// * returns — whether it was new.
+    pub async fn add_call(&mut self, call: &CallRow) -> Result<bool, StoreError> {
+        let recording = call.recording.as_ref();
+        let done = sqlx::query(
+            "INSERT INTO calls (id, direction, caller, called, seat, started, answered, ended, end_reason,
+                 recording_state, recording_key, sha256, samples, case_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(call.id.to_string())
+        .bind(word(&call.direction))
+        .bind(call.caller.as_ref().map(|caller| caller.reveal().clone()))
+        .bind(&call.called)
+        .bind(&call.seat)
+        .bind(call.started.0)
+        .bind(call.answered.map(|at| at.0))
+        .bind(call.ended.map(|at| at.0))
+        .bind(call.end_reason.as_ref().map(word))
+        .bind(word(&call.recording_state))
+        .bind(recording.map(|it| it.key.clone()))
+        .bind(recording.map(|it| it.sha256.clone()))
+        .bind(recording.map(|it| i64::try_from(it.samples).unwrap_or(i64::MAX)))
+        .bind(call.case_id.map(|id| id.to_string()))
+        .execute(self.connection())
+        .await
+        .map_err(StoreError::at("adding a call"))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// The 200 went out.
+    pub async fn call_answered(&mut self, id: CallId, at: UnixMs, state: RecordingState) -> Result<(), StoreError> {
+        sqlx::query("UPDATE calls SET answered = $2, recording_state = $3 WHERE id = $1 AND ended IS NULL")
+            .bind(id.to_string())
+            .bind(at.0)
+            .bind(word(&state))
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::at("answering a call"))?;
+        Ok(())
+    }
+
+    /// The call is over; its recording is sealed, was never begun, or could not be finished.
+    ///
+    /// A call that has ended already keeps its end; only a recording it lacks is added (a recovered one).
+    pub async fn call_ended(
+        &mut self,
+        id: CallId,
+        at: UnixMs,
+        reason: EndReason,
+        state: RecordingState,
+        recording: Option<&StoredRecording>,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE calls SET ended = COALESCE(ended, $2), end_reason = COALESCE(end_reason, $3),
+                 recording_state = CASE WHEN recording_key IS NULL THEN $4 ELSE recording_state END,
+                 sha256 = CASE WHEN recording_key IS NULL THEN $6 ELSE sha256 END,
+                 samples = CASE WHEN recording_key IS NULL THEN $7 ELSE samples END,
+                 recording_key = COALESCE(recording_key, $5)
+             WHERE id = $1",
+        )
+        .bind(id.to_string())
+        .bind(at.0)
+        .bind(word(&reason))
+        .bind(word(&state))
+        .bind(recording.map(|it| it.key.clone()))
+        .bind(recording.map(|it| it.sha256.clone()))
+        .bind(recording.map(|it| i64::try_from(it.samples).unwrap_or(i64::MAX)))
+        .execute(self.connection())
+        .await
+        .map_err(StoreError::at("ending a call"))?;
+        Ok(())
+    }
+
+    /// The case that the call made.
+    pub async fn call_made_case(&mut self, id: CallId, case: CaseId) -> Result<(), StoreError> {
+        sqlx::query("UPDATE calls SET case_id = $2 WHERE id = $1")
+            .bind(id.to_string())
+            .bind(case.to_string())
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::at("linking a call to its case"))?;
+        Ok(())
+    }
+
+    /// The call as this transaction sees it.
+    pub async fn call(&mut self, id: CallId) -> Result<Option<CallRow>, StoreError> {
+        one(sqlx::query_as(ONE).bind(id.to_string()).fetch_optional(self.connection()).await)
+    }
+}
+
+impl Store {
+    /// One call.
+    pub async fn call(&self, id: CallId) -> Result<Option<CallRow>, StoreError> {
+        one(sqlx::query_as(ONE).bind(id.to_string()).fetch_optional(self.readers()).await)
+    }
+
+    /// Calls, latest first.
+    ///
+    /// * `after` — the last call of the page before.
+    /// * `limit` — rows, at most 500.
+    pub async fn calls(&self, after: Option<CallId>, limit: u32) -> Result<Vec<CallRow>, StoreError> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT * FROM calls WHERE (CAST($1 AS TEXT) IS NULL OR id < $1) ORDER BY id DESC LIMIT $2",
+        )
+        .bind(after.map(|id| id.to_string()))
+        .bind(i64::from(limit.min(500)))
+        .fetch_all(self.readers())
+        .await
+        .map_err(StoreError::at("listing calls"))?;
+        rows.into_iter().map(Row::read).collect()
+    }
+
+    /// Calls without an end that began before `before`: their process is gone.
+    pub async fn open_calls(&self, before: UnixMs) -> Result<Vec<CallRow>, StoreError> {
+        let rows: Vec<Row> = sqlx::query_as("SELECT * FROM calls WHERE ended IS NULL AND started < $1 ORDER BY id")
+            .bind(before.0)
+            .fetch_all(self.readers())
+            .await
+            .map_err(StoreError::at("listing open calls"))?;
+        rows.into_iter().map(Row::read).collect()
+    }
+}
+
+const ONE: &str = "SELECT * FROM calls WHERE id = $1";
+
+fn one(row: Result<Option<Row>, sqlx::Error>) -> Result<Option<CallRow>, StoreError> {
+    row.map_err(StoreError::at("reading a call"))?.map(Row::read).transpose()
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    direction: String,
+    caller: Option<String>,
+    called: String,
+    seat: Option<String>,
+    started: i64,
+    answered: Option<i64>,
+    ended: Option<i64>,
+    end_reason: Option<String>,
+    recording_state: String,
+    recording_key: Option<String>,
+    sha256: Option<String>,
+    samples: Option<i64>,
+    case_id: Option<String>,
+}
+
+impl Row {
+    fn read(self) -> Result<CallRow, StoreError> {
+        let recording = match (self.recording_key, self.sha256, self.samples) {
+            (Some(key), Some(sha256), Some(samples)) => {
+                Some(StoredRecording { key, sha256, samples: u64::try_from(samples).unwrap_or(0) })
+            }
+            _ => None,
+        };
+        Ok(CallRow {
+            id: id(AT, &self.id)?,
+            direction: from_word(AT, self.direction)?,
+            caller: self.caller.map(Private),
+            called: self.called,
+            seat: self.seat,
+            started: UnixMs(self.started),
+            answered: self.answered.map(UnixMs),
+            ended: self.ended.map(UnixMs),
+            end_reason: self.end_reason.map(|word| from_word(AT, word)).transpose()?,
+            recording_state: from_word(AT, self.recording_state)?,
+            recording,
+            case_id: maybe_id(AT, self.case_id.as_deref())?,
+        })
+    }
+}

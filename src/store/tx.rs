@@ -1,0 +1,56 @@
+//! A piece of writing that happens wholly or not at all.
+
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+use tokio::sync::watch;
+
+use super::StoreError;
+use crate::{clock::Clock, domain::time::UnixMs};
+
+/// An open write. Dropping it without [`Tx::commit`] undoes everything.
+///
+/// Hold it only across statements, never across network, file or recognition work: there is one writer.
+#[derive(Debug)]
+pub struct Tx {
+    inner: Transaction<'static, Sqlite>,
+    clock: Clock,
+    jobs: watch::Sender<u64>,
+    left_jobs: bool,
+}
+
+impl Tx {
+    pub(super) fn new(inner: Transaction<'static, Sqlite>, clock: Clock, jobs: watch::Sender<u64>) -> Self {
+        Self { inner, clock, jobs, left_jobs: false }
+    }
+
+    /// Makes everything lasting, then wakes workers if jobs were left.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        self.inner.commit().await.map_err(StoreError::at("committing"))?;
+        if self.left_jobs {
+            self.jobs.send_modify(|commits| *commits = commits.wrapping_add(1));
+        }
+        Ok(())
+    }
+
+    /// Undoes everything; dropping does the same without waiting for it.
+    pub async fn roll_back(self) -> Result<(), StoreError> {
+        self.inner.rollback().await.map_err(StoreError::at("rolling back"))
+    }
+
+    /// Wall time, for the rows written here.
+    pub fn now(&self) -> UnixMs {
+        self.clock.now()
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.inner
+    }
+
+    /// A job was written: somebody has to wake up once it is committed.
+    pub(super) fn leaves_job(&mut self) {
+        self.left_jobs = true;
+    }
+}
