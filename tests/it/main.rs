@@ -1,0 +1,3 @@
+//! The system as its users meet it: booted on port 0, dialled by `sip-test`, read through the public API.
+
+mod layers;
