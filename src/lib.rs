@@ -16,5 +16,7 @@ pub mod config;
 pub mod domain;
 pub mod jobs;
 pub mod lifecycle;
+pub mod media;
+pub mod recording;
 pub mod store;
 pub mod telemetry;

@@ -1,0 +1,145 @@
+//! The sound of a call: RTP in and out, G.711, keys, announcements, and the copy for the recording.
+//!
+//! A *shard* is one thread that carries many calls in ticks of 2 ms. Every decision (what a packet is, whether its
+//! sender may be trusted, where its sound belongs, what is sent next) is a plain value in a file of its own here,
+//! driven with a given time; the shard only moves bytes between those values and the sockets. Nothing is allocated,
+//! locked, logged or waited for per packet.
+
+mod plane;
+mod prompt;
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
+
+pub use plane::MediaPlane;
+pub use prompt::Prompt;
+
+use crate::{domain::ids::CallId, recording::Tap};
+
+/// Samples a second of everything that is heard and recorded.
+pub const SAMPLE_RATE: u32 = 8_000;
+
+/// Where the media plane listens.
+#[derive(Clone, Debug)]
+pub struct MediaSettings {
+    /// Address the ports are bound to.
+    pub address: IpAddr,
+    /// First and last port, both included; `(0, 0)` lets the system choose pairs (tests).
+    pub ports: (u16, u16),
+    /// Threads; each carries up to 200 calls.
+    pub shards: usize,
+}
+
+/// The two G.711 codecs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum G711 {
+    /// PCMA, static payload type 8.
+    Alaw,
+    /// PCMU, static payload type 0.
+    Ulaw,
+}
+
+/// What offer and answer settled for one leg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteMedia {
+    /// From their SDP; an unspecified address (`0.0.0.0`) means: send nothing until something came.
+    pub address: SocketAddr,
+    pub codec: G711,
+    /// 0 to 127.
+    pub payload_type: u8,
+    /// Number of `telephone-event`, if they offered it.
+    pub telephone_event: Option<u8>,
+    /// Whether we send (false while they hold us).
+    pub send: bool,
+    /// Whether they send; while false their silence does not end the call.
+    pub receive: bool,
+}
+
+/// What the call tells its leg. Commands of one call are carried out in order.
+#[derive(Debug)]
+pub enum MediaCommand {
+    /// What offer/answer settled; may come again (re-INVITE).
+    Connect(RemoteMedia),
+    /// From now on both sides go to the recording; sample 0 is the moment of this command (the 200 OK).
+    Record(Tap),
+    /// Says an announcement, after those that are still waiting (up to 16).
+    Play(Arc<Prompt>),
+    /// Cuts the announcement and forgets those that wait; each is answered by `PromptEnded`.
+    StopPlaying,
+    /// Ends the leg, frees the ports, drops the tap; answered by [`MediaEvent::Closed`].
+    Close,
+}
+
+/// What a leg tells its call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MediaEvent {
+    /// The first packet of negotiated media arrived.
+    FirstPacket { call: CallId },
+    /// A key was pressed (RFC 4733).
+    Digit { call: CallId, key: char, duration_ms: u32 },
+    /// An announcement was said to its end, or was cut.
+    PromptEnded { call: CallId, name: String },
+    /// Neither RTP nor RTCP for 30 s although they should send.
+    Silent { call: CallId },
+    /// The leg is gone and its ports are free.
+    Closed { call: CallId, stats: LegStats },
+}
+
+/// What one leg saw. Counts are packets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LegStats {
+    pub received: u64,
+    pub sent: u64,
+    /// Never arrived, by sequence number.
+    pub lost: u64,
+    /// Arrived after a packet with a higher sequence number.
+    pub reordered: u64,
+    /// Arrived more than 200 ms behind their time; still recorded.
+    pub late: u64,
+    /// Arrived once more; ignored.
+    pub duplicates: u64,
+    /// From somebody else, or of a payload type that was never negotiated.
+    pub foreign: u64,
+    /// No RTP at all, or cut short.
+    pub malformed: u64,
+    pub rtcp: u64,
+    /// The kernel took them not.
+    pub send_failed: u64,
+    /// Interarrival jitter at the end (RFC 3550 §6.4.1), milliseconds.
+    pub jitter_ms: f32,
+}
+
+/// Why the media plane refused.
+#[derive(Debug, thiserror::Error)]
+pub enum MediaError {
+    #[error("media settings: {0}")]
+    Settings(String),
+    #[error("no free pair of RTP ports between {first} and {last}: raise rtp.ports or lower line.max_calls")]
+    NoPort { first: u16, last: u16 },
+    #[error("opening RTP sockets on {address}")]
+    Socket {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error("starting media thread {shard}")]
+    Thread {
+        shard: usize,
+        #[source]
+        source: io::Error,
+    },
+    #[error("call {0} has no media leg")]
+    NoLeg(CallId),
+    #[error("call {0} has a media leg already")]
+    Twice(CallId),
+    #[error("the media thread of call {0} is behind by more than its command ring holds")]
+    Busy(CallId),
+    #[error("the media plane has stopped")]
+    Stopped,
+    #[error("announcement {path}: {problem}")]
+    Prompt { path: PathBuf, problem: String },
+}

@@ -1,0 +1,56 @@
+//! Both sides of a call in one file: left the caller, right everybody else.
+//!
+//! The media thread pushes sound into a [`Tap`]; a writer thread appends it to a WAV in the spool folder and makes the
+//! header right every half second, so that a crash loses less than a second. When the call is over, [`Archive::seal`]
+//! hashes the file, writes the sidecar and hands both to the object store; [`Archive::recover`] does the same for
+//! what a dead process left behind. The recording and its sidecar are the truth of a call; rows are views of them.
+
+mod archive;
+mod sidecar;
+mod tap;
+pub mod wav;
+
+use std::{io, path::PathBuf};
+
+pub use archive::{Archive, Peaks};
+pub use sidecar::{CallFacts, Closing, Gap, Sealed, Speaker};
+pub use tap::Tap;
+
+use crate::domain::ids::CallId;
+
+/// Why a recording could not be begun, sealed or read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    #[error("{key}: folder {path} cannot be written; make it writable or name another", path = path.display())]
+    Folder {
+        /// The setting that names the folder.
+        key: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("storage.url `{0}` is not a file:// address")]
+    Url(String),
+    #[error("file {path}", path = path.display())]
+    File {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("file {path} is not a recording: {problem}", path = path.display())]
+    Format { path: PathBuf, problem: String },
+    #[error("call {0} is being recorded already")]
+    Twice(CallId),
+    #[error("there is no recording of call {0}")]
+    NotFound(CallId),
+    #[error("there is no recording `{0}`")]
+    NoKey(String),
+    #[error("store: `{key}`")]
+    Store {
+        key: String,
+        #[source]
+        source: object_store::Error,
+    },
+    #[error("the recording writer has stopped")]
+    Stopped,
+}

@@ -1,0 +1,88 @@
+//! What is known about a recording, as the JSON file beside it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{
+        call::{Direction, EndReason},
+        ids::CallId,
+        time::UnixMs,
+        transcript::Channel,
+    },
+    telemetry::Private,
+};
+
+/// What is known when a call begins; kept in the spool at once, so that a crash leaves who called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallFacts {
+    pub call: CallId,
+    /// The caller's number, if the trunk gave one.
+    pub caller: Option<Private<String>>,
+    /// The public number that was dialled.
+    pub called: String,
+    pub direction: Direction,
+    /// When the INVITE came.
+    pub started: UnixMs,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closing {
+    pub ended: UnixMs,
+    pub reason: EndReason,
+}
+
+/// Who is to be heard on a channel, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Speaker {
+    pub channel: Channel,
+    /// `caller`, or `prompt:<name>` for an announcement.
+    pub who: String,
+    /// Milliseconds since the start of the recording.
+    pub start_ms: u32,
+    /// Milliseconds since the start of the recording.
+    pub end_ms: u32,
+}
+
+/// A stretch in which sound is missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    pub channel: Channel,
+    /// Milliseconds since the start of the recording.
+    pub start_ms: u32,
+    /// Milliseconds since the start of the recording.
+    pub end_ms: u32,
+}
+
+/// The sidecar: everything that is known about a recording that will not change any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    #[serde(flatten)]
+    pub facts: CallFacts,
+    /// Sample 0 of the recording: the 200 OK. `None` if the media never began.
+    pub answered: Option<UnixMs>,
+    pub ended: UnixMs,
+    pub reason: EndReason,
+    /// Name of the WAV in the object store: `YYYY/MM/DD/<call>.wav`; the sidecar stands beside it as `.json`.
+    pub key: String,
+    /// 8000.
+    pub sample_rate: u32,
+    /// Samples of each channel.
+    pub samples: u64,
+    /// Of the whole WAV file, lower-case hexadecimal.
+    pub sha256: String,
+    /// Where the caller's sound did not arrive; the first 256 stretches.
+    pub gaps: Vec<Gap>,
+    /// Samples that arrived but could not be written (disk trouble, or too far out of time).
+    pub dropped_samples: u64,
+    /// The first trouble the writer met, in words.
+    pub trouble: Option<String>,
+    pub speakers: Vec<Speaker>,
+}
+
+impl Sealed {
+    /// Length of the recording, milliseconds.
+    pub fn duration_ms(&self) -> u64 {
+        self.samples * 1000 / u64::from(self.sample_rate.max(1))
+    }
+}
