@@ -1,0 +1,126 @@
+//! Session descriptions: the phone's own text, and what the other side says.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::audio::Codec;
+
+/// What the other side wants to hear, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FarMedia {
+    pub(crate) address: SocketAddr,
+    pub(crate) codec: Codec,
+    pub(crate) telephone_event: Option<u8>,
+    /// Whether it listens to us (no `sendonly`, `inactive` or 0.0.0.0).
+    pub(crate) listens: bool,
+}
+
+/// The phone's own offer or answer.
+///
+/// * `codecs` — in order of preference.
+/// * `telephone_event` — payload type for keys, RFC 4733.
+pub(crate) fn describe(at: SocketAddr, session: u64, codecs: &[Codec], telephone_event: Option<u8>) -> String {
+    let family = if at.is_ipv4() { "IP4" } else { "IP6" };
+    let (ip, port) = (at.ip(), at.port());
+    let mut formats: Vec<String> = codecs.iter().map(|codec| codec.payload_type().to_string()).collect();
+    formats.extend(telephone_event.map(|number| number.to_string()));
+    let mut text = format!(
+        "v=0\r\no=sip-test {session} 1 IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
+         m=audio {port} RTP/AVP {}\r\n",
+        formats.join(" ")
+    );
+    for codec in codecs {
+        let (number, name) = (codec.payload_type(), if *codec == Codec::Alaw { "PCMA" } else { "PCMU" });
+        text.extend([format!("a=rtpmap:{number} {name}/8000\r\n")]);
+    }
+    if let Some(number) = telephone_event {
+        text.extend([format!("a=rtpmap:{number} telephone-event/8000\r\na=fmtp:{number} 0-15\r\n")]);
+    }
+    text.push_str("a=ptime:20\r\na=sendrecv\r\n");
+    text
+}
+
+/// Reads the first audio line of a description.
+///
+/// * `allowed` — codecs the phone takes; the first of the far side's list that is among them wins.
+/// * returns — what is wrong, in words, when no sound can be agreed on.
+pub(crate) fn read(text: &str, allowed: &[Codec]) -> Result<FarMedia, String> {
+    let mut session_address = None;
+    let mut audio: Option<(u16, Vec<u8>)> = None;
+    let (mut media_address, mut events, mut listens, mut in_audio) = (None, None, true, false);
+    for line in text.lines().map(str::trim_end).take(500) {
+        let Some((kind, value)) = line.split_once('=') else { continue };
+        if kind == "m" {
+            in_audio = audio.is_none() && value.starts_with("audio ");
+            if in_audio {
+                audio = Some(media_line(value).ok_or_else(|| format!("unreadable line `{line}`"))?);
+            }
+            continue;
+        }
+        match kind {
+            "c" => {
+                let address = value.split_whitespace().nth(2).and_then(|text| text.parse::<IpAddr>().ok());
+                if in_audio {
+                    media_address = address;
+                } else if audio.is_none() {
+                    session_address = address;
+                }
+            }
+            "a" if in_audio || audio.is_none() => match value {
+                "sendonly" | "inactive" => listens = false,
+                "sendrecv" | "recvonly" => listens = true,
+                _ => events = events.or_else(|| event_number(value)),
+            },
+            _ => {}
+        }
+    }
+    let (port, formats) = audio.ok_or("no audio line")?;
+    if port == 0 {
+        return Err("the audio line is refused (port 0)".into());
+    }
+    let ip = media_address.or(session_address).ok_or("no address (c=)")?;
+    let codec = formats
+        .iter()
+        .find_map(|number| Codec::of_payload_type(*number).filter(|codec| allowed.contains(codec)))
+        .ok_or_else(|| format!("no common codec in {formats:?}"))?;
+    let telephone_event = events.filter(|number| formats.contains(number));
+    Ok(FarMedia {
+        address: SocketAddr::new(ip, port),
+        codec,
+        telephone_event,
+        listens: listens && !ip.is_unspecified(),
+    })
+}
+
+fn media_line(value: &str) -> Option<(u16, Vec<u8>)> {
+    let mut words = value.split_whitespace().skip(1);
+    let port = words.next()?.parse().ok()?;
+    let _profile = words.next()?;
+    Some((port, words.filter_map(|word| word.parse().ok()).take(64).collect()))
+}
+
+fn event_number(attribute: &str) -> Option<u8> {
+    let (number, name) = attribute.strip_prefix("rtpmap:")?.split_once(' ')?;
+    name.to_ascii_lowercase().starts_with("telephone-event/8000").then(|| number.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_phone_reads_its_own_description() {
+        let at: SocketAddr = "127.0.0.1:4000".parse().unwrap();
+        let text = describe(at, 7, &[Codec::Ulaw, Codec::Alaw], Some(96));
+        let far = read(&text, &[Codec::Alaw, Codec::Ulaw]).unwrap();
+        assert_eq!(far, FarMedia { address: at, codec: Codec::Ulaw, telephone_event: Some(96), listens: true });
+    }
+
+    #[test]
+    fn what_cannot_be_agreed_on_is_said_in_words() {
+        let text = |port, list| format!("v=0\r\nc=IN IP4 10.0.0.1\r\nm=audio {port} RTP/AVP {list}\r\na=sendonly\r\n");
+        assert!(read(&text(4000, "18"), &[Codec::Alaw]).unwrap_err().contains("no common codec"));
+        assert!(read(&text(0, "8"), &[Codec::Alaw]).unwrap_err().contains("port 0"));
+        assert!(read("v=0\r\n", &[Codec::Alaw]).unwrap_err().contains("no audio line"));
+        assert!(!read(&text(4000, "8"), &[Codec::Alaw]).unwrap().listens, "sendonly does not listen");
+    }
+}

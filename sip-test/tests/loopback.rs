@@ -1,0 +1,233 @@
+//! Phone to phone: a tiny answering machine takes the calls.
+#![expect(clippy::unwrap_used, reason = "helpers of a test")]
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use sip_test::{
+    CallSpec, EndedBy, Faults, Message, PhoneError,
+    audio::{self, Codec, Side, align, tone, tone_share},
+    call, options, raw,
+};
+use tokio::{net::UdpSocket, sync::watch, time::timeout};
+
+#[tokio::test]
+async fn a_call_hears_its_own_words_come_back() {
+    let machine = Machine::default().start().await;
+    let record = std::env::temp_dir().join(format!("sip-test-echo-{}.wav", std::process::id()));
+    let said = words(Duration::from_secs(4));
+    let mut spec = CallSpec::new(machine.uri()).playing(said.clone());
+    spec.record = Some(record.clone());
+    let report = call(spec).await.unwrap();
+    assert_eq!((report.status, report.ended_by, report.bye_status), (200, EndedBy::Phone, Some(200)));
+    assert_eq!((report.packets_sent, report.codec), (200, Some(Codec::Alaw)));
+    let heard = audio::read(&record, Side::Left).unwrap();
+    std::fs::remove_file(&record).unwrap();
+    assert_eq!(heard, report.heard);
+    let found = align(&said, &heard, 4_000);
+    assert!(found.correlation >= 0.95, "{found:?}");
+    assert_eq!(machine.requests(3).await, ["INVITE", "ACK", "BYE"]);
+}
+
+#[tokio::test]
+async fn an_offer_in_the_answer_is_answered_in_the_ack() {
+    let machine = Machine { offers: true, ..Machine::default() }.start().await;
+    let mut spec = CallSpec::new(machine.uri()).playing(tone(440.0, 0.3, 8_000));
+    spec.no_sdp = true;
+    spec.codec = Some(Codec::Ulaw);
+    let report = call(spec).await.unwrap();
+    assert_eq!((report.status, report.codec), (200, Some(Codec::Ulaw)));
+    assert!(tone_share(&report.heard[4_000..7_000], 440.0) > 0.9);
+}
+
+#[tokio::test]
+async fn a_lost_invite_and_a_repeated_answer_are_lived_through() {
+    let machine = Machine { ignores: 1, answers: 2, ..Machine::default() }.start().await;
+    let report = call(CallSpec::new(machine.uri()).playing(tone(440.0, 0.3, 8_000))).await.unwrap();
+    assert_eq!((report.status, report.answers_repeated), (200, 1));
+    let requests = machine.requests(5).await;
+    assert_eq!(requests, ["INVITE", "INVITE", "ACK", "ACK", "BYE"]);
+}
+
+#[tokio::test]
+async fn a_refusal_is_acknowledged_and_reported() {
+    let machine = Machine { refuses: Some("404 Not Found"), ..Machine::default() }.start().await;
+    let report = call(CallSpec::new(machine.uri())).await.unwrap();
+    assert_eq!((report.status, report.ended_by), (404, EndedBy::Refused));
+    assert_eq!(machine.requests(2).await, ["INVITE", "ACK"]);
+}
+
+#[tokio::test]
+async fn a_call_given_up_while_it_rings_is_cancelled() {
+    let machine = Machine { only_rings: true, ..Machine::default() }.start().await;
+    let mut spec = CallSpec::new(machine.uri());
+    spec.cancel_after = Some(Duration::from_millis(200));
+    let report = call(spec).await.unwrap();
+    assert_eq!((report.status, report.ended_by, report.rang), (487, EndedBy::Cancelled, true));
+    assert_eq!(machine.requests(3).await, ["INVITE", "CANCEL", "ACK"]);
+}
+
+#[tokio::test]
+async fn the_far_side_may_hang_up() {
+    let machine = Machine { hangs_up_after: Some(20), ..Machine::default() }.start().await;
+    let report = call(CallSpec::new(machine.uri()).playing(words(Duration::from_secs(20)))).await.unwrap();
+    assert_eq!((report.ended_by, report.bye_status), (EndedBy::Far, None));
+    assert!(report.packets_sent < 900);
+}
+
+#[tokio::test]
+async fn keys_and_damage_arrive_as_ordered() {
+    let machine = Machine::default().start().await;
+    let mut spec = CallSpec::new(machine.uri()).playing(tone(440.0, 0.3, 16_000));
+    spec.keys = "12#".into();
+    spec.faults = Faults { seed: 11, duplicate: 0.5, ..Faults::default() };
+    let report = call(spec).await.unwrap();
+    assert_eq!((report.keys_sent, report.keys_heard.as_str()), (3, "12#"));
+    assert!(report.packets_sent > 130, "half of 100 packets went twice: {}", report.packets_sent);
+}
+
+#[tokio::test]
+async fn nobody_there_is_an_error_and_not_a_wait() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let at = socket.local_addr().unwrap();
+    drop(socket);
+    let error = timeout(Duration::from_secs(30), call(CallSpec::new(format!("sip:12345@{at}")))).await.unwrap();
+    assert!(matches!(error, Err(PhoneError::Unreachable { far, .. }) if far == at));
+    assert!(call(CallSpec::new("tel:12345")).await.unwrap_err().is_wrong_use());
+}
+
+#[tokio::test]
+async fn options_and_raw_datagrams_are_answered() {
+    let machine = Machine::default().start().await;
+    assert_eq!(options(&machine.uri()).await.unwrap().status, 200);
+    let wire = raw::Wire::open(machine.at).await.unwrap();
+    wire.send(b"nonsense").await.unwrap();
+    wire.send(wire.request("OPTIONS", &machine.uri())).await.unwrap();
+    let answer = wire.final_answer(Duration::from_secs(10)).await.unwrap();
+    assert_eq!(answer.status, Some(200));
+}
+
+fn words(length: Duration) -> Vec<i16> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/calls/s01.wav");
+    let mut pcm = audio::read(&path, Side::Left).unwrap().split_off(28_000);
+    pcm.truncate(usize::try_from(length.as_millis()).unwrap() * 8);
+    pcm
+}
+
+/// An answering machine that says back what it hears.
+#[derive(Default)]
+struct Machine {
+    /// INVITEs it does not notice.
+    ignores: usize,
+    /// How often it sends its 200; 0 counts as once.
+    answers: usize,
+    refuses: Option<&'static str>,
+    only_rings: bool,
+    /// Puts the offer into its answer.
+    offers: bool,
+    /// Hangs up after this many packets.
+    hangs_up_after: Option<usize>,
+}
+
+struct Running {
+    at: SocketAddr,
+    heard: watch::Receiver<Vec<String>>,
+}
+
+impl Running {
+    fn uri(&self) -> String {
+        format!("sip:12345@{}", self.at)
+    }
+
+    /// Methods it heard, once they are this many.
+    async fn requests(mut self, count: usize) -> Vec<String> {
+        let wait = self.heard.wait_for(|heard| heard.len() >= count);
+        timeout(Duration::from_secs(20), wait).await.unwrap().unwrap().clone()
+    }
+}
+
+impl Machine {
+    async fn start(self) -> Running {
+        let sip = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let rtp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let at = sip.local_addr().unwrap();
+        let (requests, heard) = watch::channel(Vec::new());
+        tokio::spawn(self.run(sip, rtp, requests));
+        Running { at, heard }
+    }
+
+    async fn run(mut self, sip: UdpSocket, rtp: UdpSocket, requests: watch::Sender<Vec<String>>) {
+        let media = rtp.local_addr().unwrap();
+        let sdp = format!(
+            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+             m=audio {} RTP/AVP {} 101\r\na=rtpmap:101 telephone-event/8000\r\n",
+            media.port(),
+            if self.offers { "8 0" } else { "8" }
+        );
+        let (mut invite, mut packets) = (None, 0);
+        let (mut from_sip, mut from_rtp) = (vec![0; 4_096], vec![0; 2_048]);
+        loop {
+            tokio::select! {
+                got = sip.recv_from(&mut from_sip) => {
+                    let (length, peer) = got.unwrap();
+                    let Ok(request) = Message::parse(&from_sip[..length]) else { continue };
+                    let Some(method) = request.method.clone() else { continue };
+                    requests.send_modify(|requests| requests.push(method));
+                    let contact = format!("<sip:{}>", sip.local_addr().unwrap());
+                    for text in self.replies(&request, &mut invite, &contact, &sdp) {
+                        sip.send_to(text.as_bytes(), peer).await.unwrap();
+                    }
+                }
+                got = rtp.recv_from(&mut from_rtp) => {
+                    let (length, peer) = got.unwrap();
+                    rtp.send_to(&from_rtp[..length], peer).await.unwrap();
+                    packets += 1;
+                    if self.hangs_up_after == Some(packets) {
+                        let invite: &Message = invite.as_ref().unwrap();
+                        let (text, peer) = bye(invite);
+                        sip.send_to(text.as_bytes(), peer).await.unwrap();
+                    }
+                }
+            }
+        }
+    }
+
+    fn replies(&mut self, request: &Message, invite: &mut Option<Message>, contact: &str, sdp: &str) -> Vec<String> {
+        let contact = [("Contact", contact)];
+        match request.method.as_deref() {
+            Some("INVITE") if self.ignores > 0 => {
+                self.ignores -= 1;
+                Vec::new()
+            }
+            Some("INVITE") => {
+                *invite = Some(request.clone());
+                let mut replies = vec![request.answer("180 Ringing", "far", &contact, "")];
+                if let Some(status) = self.refuses {
+                    replies.push(request.answer(status, "far", &[], ""));
+                } else if !self.only_rings {
+                    replies.extend(vec![request.answer("200 OK", "far", &contact, sdp); self.answers.max(1)]);
+                }
+                replies
+            }
+            Some("CANCEL") => {
+                let invite = invite.as_ref().unwrap();
+                vec![request.answer("200 OK", "far", &[], ""), invite.answer("487 Request Terminated", "far", &[], "")]
+            }
+            Some("ACK") => Vec::new(),
+            _ => vec![request.answer("200 OK", "far", &[], "")],
+        }
+    }
+}
+
+/// A BYE from the called side, and where it goes.
+fn bye(invite: &Message) -> (String, SocketAddr) {
+    let contact = invite.header("Contact").unwrap().trim_matches(['<', '>']);
+    let peer = contact.rsplit_once('@').unwrap().1.parse().unwrap();
+    let text = format!(
+        "BYE {contact} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKbye\r\nMax-Forwards: 70\r\n\
+         From: {};tag=far\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: 1 BYE\r\nContent-Length: 0\r\n\r\n",
+        invite.header("To").unwrap(),
+        invite.header("From").unwrap(),
+        invite.header("Call-ID").unwrap()
+    );
+    (text, peer)
+}
