@@ -157,8 +157,8 @@ mod tests {
 
     #[test]
     fn the_roles_are_those_of_the_demo_city() {
-        let city = std::fs::read_to_string("config/demo-city.json").expect("the demo city is there");
-        let city: crate::domain::city::City = serde_json::from_str(&city).expect("and is read");
+        let city = include_str!("../../config/demo-city.json");
+        let city: crate::domain::city::City = serde_json::from_str(city).expect("the demo city is read");
         let ids: Vec<_> = city.roles.iter().map(|role| role.code.as_str()).collect();
         assert_eq!(ids, Role::ALL.map(Role::as_str));
         for role in Role::ALL {

@@ -12,11 +12,12 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
+        call::{EndReason, RecordingState},
         ids::{CallId, JobId},
         time::UnixMs,
         transcript::Transcript,
     },
-    store::{JobRow, JobState, Store, StoreError, Tx},
+    store::{CallbackKind, JobRow, JobState, Store, StoreError, StoredRecording, Tx},
 };
 
 /// Kinds of work.
@@ -218,6 +219,31 @@ impl Queue {
         let now = tx.now();
         if !tx.end_lease(job.id, job.lease, JobState::Waiting, job.attempt.saturating_sub(1), now, None).await? {
             return Err(JobError::LeaseLost(job.id));
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// A call is over: its row gets its end, and what has to follow is left behind, all at once.
+    ///
+    /// A sealed recording will be heard. Without one nobody knows what the caller wanted, so they are called back; the
+    /// same if the line broke down in the call.
+    pub async fn call_ended(
+        &self,
+        call: CallId,
+        at: UnixMs,
+        reason: EndReason,
+        state: RecordingState,
+        recording: Option<&StoredRecording>,
+    ) -> Result<(), JobError> {
+        let mut tx = self.store.begin().await?;
+        tx.call_ended(call, at, reason, state, recording).await?;
+        if recording.is_some() {
+            tx.enqueue(Kind::Transcribe, call).await?;
+        }
+        if recording.is_none() || reason == EndReason::Interrupted {
+            let caller = tx.call(call).await?.and_then(|row| row.caller);
+            let why = if recording.is_none() && reason != EndReason::Cancelled { "not_recorded" } else { reason.name() };
+            tx.add_callback(CallbackKind::Missed, Some(call), None, caller.as_ref(), why).await?;
         }
         Ok(tx.commit().await?)
     }
