@@ -19,10 +19,11 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("media", &["clock", "domain", "recording"]),
     ("store", &["clock", "domain", "telemetry"]),
     ("jobs", &["clock", "domain", "store"]),
-    ("call", &["clock", "config", "domain", "lifecycle", "media", "recording", "sip", "store", "telemetry"]),
+    ("call", &["clock", "config", "domain", "jobs", "lifecycle", "media", "recording", "sip", "store", "telemetry"]),
     ("speech", &["clock", "config", "domain", "jobs", "recording", "store", "telemetry"]),
     ("cases", &["clock", "domain", "drafting", "jobs", "recording", "store", "telemetry"]),
-    ("http", &["cases", "clock", "config", "domain", "jobs", "recording", "store", "telemetry"]),
+    ("users", &["clock", "domain", "store", "telemetry"]),
+    ("http", &["cases", "clock", "config", "domain", "jobs", "recording", "store", "telemetry", "users"]),
 ];
 
 /// Free of files, sockets, SQL, tasks, clocks and logs.
