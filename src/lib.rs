@@ -20,3 +20,4 @@ pub mod media;
 pub mod recording;
 pub mod store;
 pub mod telemetry;
+pub mod users;
