@@ -18,6 +18,7 @@ pub mod jobs;
 pub mod lifecycle;
 pub mod media;
 pub mod recording;
+pub mod speech;
 pub mod store;
 pub mod telemetry;
 pub mod users;

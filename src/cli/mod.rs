@@ -1,6 +1,8 @@
 //! The command line: one file a subcommand, thin. Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 
 mod config;
+mod model;
+mod progress;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -23,6 +25,9 @@ enum Command {
     /// Looks at the settings.
     #[command(subcommand)]
     Config(config::Command),
+    /// Installs and checks speech models.
+    #[command(subcommand)]
+    Model(model::Command),
 }
 
 impl Cli {
@@ -38,6 +43,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.command {
         Command::Config(command) => config::run(&cli, command),
+        Command::Model(command) => model::run(&cli, command),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

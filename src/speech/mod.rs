@@ -1,0 +1,12 @@
+//! From sound to words: models, voice detection, utterances, Whisper.
+//!
+//! [`models`] installs and checks the files. A `Recognizer` hears one side of a call at a time: the voice detector
+//! cuts utterances, whisper.cpp reads each, guards throw away what was only invented. Since a broken model may take the
+//! whole process with it, calls are heard in a child process.
+
+mod convert;
+mod error;
+pub mod models;
+
+pub use error::SpeechError;
+pub use models::{ModelFile, ModelFiles};
