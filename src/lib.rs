@@ -19,6 +19,7 @@ pub mod lifecycle;
 pub mod media;
 pub mod recording;
 pub mod speech;
+pub mod sip;
 pub mod store;
 pub mod telemetry;
 pub mod users;

@@ -1,0 +1,3 @@
+//! SIP.
+mod datagram;
+pub mod sdp;

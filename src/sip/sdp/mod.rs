@@ -1,0 +1,63 @@
+//! Session descriptions (RFC 4566, RFC 3264), pure: read theirs, choose a codec, write ours.
+//!
+//! Read generously but bounded; write only what was agreed. An answer keeps the number and order of their m-lines and
+//! refuses every stream but one audio stream with port 0. Our `o=` version grows by one with each change and only then.
+
+mod description;
+mod session;
+
+use std::net::SocketAddr;
+
+pub use description::{Description, Direction, Media, SdpError};
+pub use session::Session;
+
+/// What they sent us: an offer, or the answer to ours.
+pub type Offer = Description;
+
+/// The two codecs of the public network, 8 kHz, one byte a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// G.711 A-law.
+    Pcma,
+    /// G.711 µ-law.
+    Pcmu,
+}
+
+impl Codec {
+    /// Name in `a=rtpmap`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pcma => "PCMA",
+            Self::Pcmu => "PCMU",
+        }
+    }
+
+    /// Its number where nobody chose another (RFC 3551).
+    pub const fn static_number(self) -> u8 {
+        match self {
+            Self::Pcma => 8,
+            Self::Pcmu => 0,
+        }
+    }
+}
+
+/// What offer and answer settled about the one audio stream, seen from our side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// Where they want to hear us.
+    pub address: SocketAddr,
+    pub codec: Codec,
+    /// RTP payload type of the codec, 0-127.
+    pub payload_type: u8,
+    /// RTP payload type of RFC 4733 events, with the number they chose; `None` if they have none.
+    pub telephone_event: Option<u8>,
+    /// We may send to them.
+    pub send: bool,
+    /// They may send to us.
+    pub receive: bool,
+}
+
+/// They have no audio stream in a codec of ours at an address we can reach: 488.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no audio stream with PCMA or PCMU over RTP/AVP")]
+pub struct NoCommonCodec;

@@ -1,0 +1,199 @@
+//! Our side of offer and answer over the life of one call.
+
+use std::{
+    fmt::Write,
+    net::{IpAddr, SocketAddr},
+};
+
+use super::{Agreed, Codec, Description, Direction, Media, NoCommonCodec};
+
+/// RTP payload type of RFC 4733 events in our own offers.
+const OUR_EVENTS: u8 = 101;
+
+/// Writes our descriptions and remembers what the last one said.
+#[derive(Debug)]
+pub struct Session {
+    id: u64,
+    version: u64,
+    media: SocketAddr,
+    said: Option<String>,
+    settled: Option<Agreed>,
+}
+
+impl Session {
+    /// * `id` — the session's number in `o=`, random and the same for the whole call.
+    /// * `media` — where we want to hear them, an address they can reach.
+    pub fn new(id: u64, media: SocketAddr) -> Self {
+        Self { id, version: 1, media, said: None, settled: None }
+    }
+
+    /// Answers their offer. A refused offer changes nothing.
+    pub fn answer(&mut self, offer: &Description) -> Result<(String, Agreed), NoCommonCodec> {
+        let (taken, agreed) = offer.choose()?;
+        let agreed = self.settle(agreed);
+        let mut streams = String::new();
+        for (index, stream) in offer.streams.iter().enumerate() {
+            if index == taken {
+                self.write_audio(&mut streams, &[(agreed.payload_type, agreed.codec)], agreed.telephone_event);
+                line(&mut streams, format_args!("a={}", Direction::of(agreed.send, agreed.receive).name()));
+            } else {
+                refuse(&mut streams, stream);
+            }
+        }
+        Ok((self.say(&offer.time, &streams), agreed))
+    }
+
+    /// Our own offer, for an INVITE without one: both codecs, both ways.
+    pub fn offer(&mut self) -> String {
+        let mut streams = String::new();
+        let codecs = [Codec::Pcma, Codec::Pcmu].map(|codec| (codec.static_number(), codec));
+        self.write_audio(&mut streams, &codecs, Some(OUR_EVENTS));
+        line(&mut streams, format_args!("a=sendrecv"));
+        self.say("0 0", &streams)
+    }
+
+    /// Takes their answer to [`Session::offer`].
+    pub fn accept(&mut self, answer: &Description) -> Result<Agreed, NoCommonCodec> {
+        match answer.choose()? {
+            (0, agreed) => Ok(self.settle(agreed)),
+            // We offered one stream; an answer that moves it is none.
+            _ => Err(NoCommonCodec),
+        }
+    }
+
+    /// Keeps the address of before the hold where theirs is 0.0.0.0.
+    fn settle(&mut self, mut agreed: Agreed) -> Agreed {
+        if agreed.address.ip().is_unspecified()
+            && let Some(before) = self.settled
+        {
+            agreed.address = before.address;
+        }
+        self.settled = Some(agreed);
+        agreed
+    }
+
+    fn write_audio(&self, out: &mut String, codecs: &[(u8, Codec)], events: Option<u8>) {
+        let numbers = codecs.iter().map(|(number, _)| *number).chain(events);
+        let numbers: Vec<String> = numbers.map(|number| number.to_string()).collect();
+        line(out, format_args!("m=audio {} RTP/AVP {}", self.media.port(), numbers.join(" ")));
+        for (number, codec) in codecs {
+            line(out, format_args!("a=rtpmap:{number} {}/8000", codec.name()));
+        }
+        if let Some(number) = events {
+            line(out, format_args!("a=rtpmap:{number} telephone-event/8000"));
+            line(out, format_args!("a=fmtp:{number} 0-15"));
+        }
+        line(out, format_args!("a=ptime:20"));
+    }
+
+    fn say(&mut self, time: &str, streams: &str) -> String {
+        let address = self.media.ip();
+        let family = match address {
+            IpAddr::V4(_) => "IP4",
+            IpAddr::V6(_) => "IP6",
+        };
+        let rest = format!("s=-\r\nc=IN {family} {address}\r\nt={time}\r\n{streams}");
+        if self.said.as_ref().is_some_and(|said| *said != rest) {
+            self.version += 1;
+        }
+        let text = format!("v=0\r\no=- {} {} IN {family} {address}\r\n{rest}", self.id, self.version);
+        self.said = Some(rest);
+        text
+    }
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "{text}\r\n");
+}
+
+/// Port 0 refuses a stream; kind, protocol and formats stay as they were.
+fn refuse(out: &mut String, stream: &Media) {
+    line(out, format_args!("m={} 0 {} {}", stream.kind, stream.protocol, stream.formats.join(" ")));
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn session() -> Session {
+        Session::new(7, "192.0.2.5:20000".parse().expect("an address"))
+    }
+
+    fn parse(text: &str) -> Description {
+        Description::parse(text.as_bytes()).expect("a description")
+    }
+
+    #[test]
+    fn an_answer_keeps_number_and_order_of_the_streams_and_refuses_all_but_one() {
+        let offer = parse(
+            "v=0\r\nc=IN IP4 192.0.2.1\r\nt=3 4\r\nm=video 5000 RTP/AVP 31 34\r\nm=audio 4000 RTP/AVP 8 97\r\n\
+             a=rtpmap:97 telephone-event/8000\r\nm=audio 4002 RTP/SAVP 8\r\n",
+        );
+        let (answer, _) = session().answer(&offer).expect("PCMA");
+        assert_eq!(
+            answer,
+            "v=0\r\no=- 7 1 IN IP4 192.0.2.5\r\ns=-\r\nc=IN IP4 192.0.2.5\r\nt=3 4\r\nm=video 0 RTP/AVP 31 34\r\n\
+             m=audio 20000 RTP/AVP 8 97\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:97 telephone-event/8000\r\n\
+             a=fmtp:97 0-15\r\na=ptime:20\r\na=sendrecv\r\nm=audio 0 RTP/SAVP 8\r\n"
+        );
+    }
+
+    #[test]
+    fn the_version_grows_with_a_change_and_only_then() {
+        let mut session = session();
+        let version = |text: &str| text.split(' ').nth(2).map(str::to_owned).expect("o= has a version");
+        let talk = parse("v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP 8\n");
+        let hold = parse("v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP 8\na=sendonly\n");
+        let none = parse("v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP 18\n");
+        assert_eq!(version(&session.answer(&talk).expect("talk").0), "1");
+        assert_eq!(version(&session.answer(&talk).expect("talk").0), "1");
+        let (held, agreed) = session.answer(&hold).expect("hold");
+        assert_eq!((version(&held).as_str(), agreed.send, agreed.receive), ("2", false, true));
+        assert!(held.contains("a=recvonly"));
+        assert_eq!(session.answer(&none), Err(NoCommonCodec));
+        assert_eq!(version(&session.answer(&hold).expect("hold").0), "2", "a refused offer changed nothing");
+    }
+
+    #[test]
+    fn hold_by_address_keeps_the_address_of_before() {
+        let mut session = session();
+        session.answer(&parse("v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP 8\n")).expect("talk");
+        let (text, agreed) =
+            session.answer(&parse("v=0\nc=IN IP4 0.0.0.0\nm=audio 4000 RTP/AVP 8\n")).expect("hold");
+        assert_eq!((agreed.address.to_string().as_str(), agreed.send), ("192.0.2.1:4000", false));
+        assert!(text.contains("a=recvonly"));
+    }
+
+    #[test]
+    fn our_offer_is_answered_with_the_number_they_chose_for_events() {
+        let mut session = session();
+        let offer = session.offer();
+        assert_eq!(parse(&offer).choose().expect("our own offer").1.payload_type, 8);
+        let answer = parse(
+            "v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP 0 101\na=rtpmap:101 telephone-event/8000\n",
+        );
+        let agreed = session.accept(&answer).expect("PCMU");
+        assert_eq!((agreed.codec, agreed.telephone_event), (Codec::Pcmu, Some(101)));
+        assert_eq!(session.offer(), offer, "the same words, the same version");
+    }
+
+    proptest! {
+        #[test]
+        fn an_answer_always_reads_back_with_as_many_streams(
+            streams in prop::collection::vec(("(audio|video|image)", any::<u16>(), "(RTP/AVP|RTP/SAVP|udptl)", "[0-9]{1,3}( [0-9]{1,3}){0,6}"), 1..8)
+        ) {
+            let lines: String =
+                streams.iter().map(|(kind, port, protocol, formats)| format!("m={kind} {port} {protocol} {formats}\n")).collect();
+            let offer = parse(&format!("v=0\nc=IN IP4 192.0.2.1\n{lines}"));
+            if let Ok((answer, agreed)) = session().answer(&offer) {
+                let answer = parse(&answer);
+                prop_assert_eq!(answer.streams.len(), streams.len());
+                let (_, back) = answer.choose().expect("we took one stream");
+                prop_assert_eq!(back.payload_type, agreed.payload_type);
+            }
+        }
+    }
+}
