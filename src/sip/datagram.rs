@@ -165,6 +165,9 @@ impl<'a> Message<'a> {
         if !self.complete {
             return bad("No Blank Line After The Headers");
         }
+        if self.value("Via").is_none() {
+            return bad("No Via");
+        }
         for name in ["From", "To", "Call-ID", "CSeq"] {
             if self.values(name).count() != 1 || self.value(name).is_some_and(str::is_empty) {
                 return Err(Fault::bad(match name {

@@ -1,3 +1,88 @@
-//! SIP.
+//! SIP over UDP: takes INVITEs, keeps the dialogs, says goodbye.
+//!
+//! [`Endpoint`] answers by itself whatever needs no caller: refusals in the order of RFC 3261 §8.2, OPTIONS, requests of
+//! unknown dialogs. A call that may be taken comes out as [`Incoming`]; answered, it becomes [`Answered`], whose
+//! [`LegEvent`]s end with exactly one [`LegEvent::Ended`]. Transactions, retransmissions and dialogs are those of
+//! `rsipstack`, which is known in this room only; what it leaves open is closed here: [`datagram`] mends and refuses
+//! raw messages before its parser, [`merged`] finds merged requests, [`leg`] orders what happens within a dialog.
+
+mod checks;
 mod datagram;
+mod endpoint;
+mod incoming;
+mod leg;
+mod merged;
 pub mod sdp;
+mod socket;
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+pub use endpoint::Endpoint;
+pub use incoming::{AnswerError, Answered, Incoming};
+
+/// Where and for whom SIP is spoken.
+#[derive(Clone, Debug)]
+pub struct SipSettings {
+    /// UDP address; port 0 lets the system choose (tests).
+    pub listen: SocketAddr,
+    /// Address told to the outside where it is not the one a packet to the peer leaves from.
+    pub advertise: Option<IpAddr>,
+    /// Public numbers; every other one hears 404.
+    pub numbers: Vec<String>,
+    /// Calls at once; the next one hears 503 with Retry-After.
+    pub max_calls: usize,
+    /// The protocol's T1 (RFC 3261 §17); a 200 without ACK is given up after 64 of them.
+    pub t1: Duration,
+}
+
+impl SipSettings {
+    /// T1 as the RFC has it.
+    pub const T1: Duration = Duration::from_millis(500);
+}
+
+/// Why SIP could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum SipError {
+    #[error("sip.udp: cannot listen on UDP {address} (port in use, or not an address of this machine)")]
+    Bind {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error("starting the SIP stack: {0}")]
+    Stack(String),
+}
+
+/// What the other side does within an answered call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LegEvent {
+    /// The 200 was acknowledged.
+    Acked,
+    /// Offer and answer settled something new: the answer to our offer came with the ACK, or they changed the session.
+    Settled(sdp::Agreed),
+    /// We offered, and the ACK brought no answer we can use; hang up.
+    NoAnswer,
+    /// A key sent by INFO (`application/dtmf-relay`).
+    Digit { key: char, duration_ms: u32 },
+    /// The dialog is over. Always the last event.
+    Ended(LegEnd),
+}
+
+/// How a dialog ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegEnd {
+    /// They sent BYE.
+    FarHungUp,
+    /// We sent BYE.
+    WeHungUp,
+    /// They sent CANCEL before our 200 was out.
+    Cancelled,
+    /// The 200 was never acknowledged; BYE was sent.
+    AckTimeout,
+    /// Anything else.
+    Failed,
+}

@@ -1,0 +1,198 @@
+//! The order of checks for a request the stack has read (RFC 3261 §8.2), from the number on.
+
+use rsipstack::sip::{Header, Request, StatusCode, prelude::HeadersExt};
+
+use super::{
+    datagram::ALLOWED,
+    sdp::{Description, Offer},
+};
+use crate::telemetry::Private;
+
+/// A status and the headers that explain it.
+#[derive(Debug)]
+pub(super) struct Refusal(pub StatusCode, pub Vec<Header>);
+
+impl Refusal {
+    fn plain(status: StatusCode) -> Self {
+        Self(status, Vec::new())
+    }
+
+    /// Full or stopping: try again.
+    pub(super) fn later(status: StatusCode, seconds: u32) -> Self {
+        Self(status, vec![Header::RetryAfter(seconds.to_string().into())])
+    }
+}
+
+/// `Allow` as we send it.
+pub(super) fn allow() -> Header {
+    Header::Allow(ALLOWED.join(", ").into())
+}
+
+/// The dialled number if it is one of ours: 404.
+///
+/// * returns — `None` for a request to the machine itself (`sip:192.0.2.1`), which only OPTIONS may be.
+pub(super) fn addressee(request: &Request, numbers: &[String]) -> Result<Option<String>, Refusal> {
+    match uri_user(&request.uri.to_string()) {
+        Some(user) if numbers.contains(&user) => Ok(Some(user)),
+        None => Ok(None),
+        Some(_) => Err(Refusal::plain(StatusCode::NotFound)),
+    }
+}
+
+/// Hops and required extensions: 483, 420.
+pub(super) fn demands(request: &Request) -> Result<(), Refusal> {
+    for header in request.headers.iter() {
+        if let Header::MaxForwards(hops) = header
+            && hops.value().trim() == "0"
+        {
+            return Err(Refusal::plain(StatusCode::TooManyHops));
+        }
+    }
+    let required: Vec<&str> = request
+        .headers
+        .iter()
+        .filter_map(|header| match header {
+            Header::Require(value) => Some(value.value()),
+            _ => None,
+        })
+        .flat_map(|value| value.split(',').map(str::trim))
+        .filter(|tag| !tag.is_empty())
+        .collect();
+    if required.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal(StatusCode::BadExtension, vec![Header::Unsupported(required.join(", ").into())]))
+}
+
+/// The body: 415 for what is no SDP, 400 for broken SDP, 488 without a codec of ours.
+///
+/// * returns — their offer, or `None` if they want ours.
+pub(super) fn offer(request: &Request) -> Result<Option<Offer>, Refusal> {
+    if request.body.is_empty() {
+        return Ok(None);
+    }
+    let encoded = request.headers.iter().any(|header| match header {
+        Header::ContentEncoding(value) => !value.value().trim().eq_ignore_ascii_case("identity"),
+        _ => false,
+    });
+    if encoded {
+        let accept = Header::AcceptEncoding("identity".into());
+        return Err(Refusal(StatusCode::UnsupportedMediaType, vec![accept]));
+    }
+    if !content_type(request).is_some_and(|kind| kind == "application/sdp") {
+        let accept = Header::Accept("application/sdp".into());
+        return Err(Refusal(StatusCode::UnsupportedMediaType, vec![accept]));
+    }
+    let offer = Description::parse(&request.body).map_err(|error| {
+        let warning = Header::Warning(format!("399 hotline \"{error}\"").into());
+        Refusal(StatusCode::BadRequest, vec![warning])
+    })?;
+    if let Err(error) = offer.choose() {
+        let warning = Header::Warning(format!("305 hotline \"{error}\"").into());
+        return Err(Refusal(StatusCode::NotAcceptableHere, vec![warning]));
+    }
+    Ok(Some(offer))
+}
+
+/// The body's type in small letters, without parameters.
+pub(super) fn content_type(request: &Request) -> Option<String> {
+    request.headers.iter().find_map(|header| match header {
+        Header::ContentType(value) => {
+            Some(value.value().split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+        }
+        _ => None,
+    })
+}
+
+/// The number in From; untrusted. `None` when withheld.
+pub(super) fn caller(request: &Request) -> Option<Private<String>> {
+    /// Longest number kept, characters.
+    const LONGEST: usize = 64;
+    let user = uri_user(request.from_header().ok()?.value())?;
+    let withheld = ["anonymous", "unavailable", "restricted", "unknown", "private"];
+    let kept = user.chars().count() <= LONGEST && !withheld.contains(&user.to_ascii_lowercase().as_str());
+    kept.then_some(Private(user))
+}
+
+/// The user of the address in a From, To or Request-URI, without parameters, password and escapes.
+fn uri_user(value: &str) -> Option<String> {
+    let (scheme, rest) = address(value).split_once(':')?;
+    let user = match scheme.trim().to_ascii_lowercase().as_str() {
+        "sip" | "sips" => rest.rsplit_once('@')?.0,
+        "tel" => rest,
+        _ => return None,
+    };
+    let user = user.split([';', ':', '?']).next().unwrap_or_default();
+    let user = unescape(user);
+    (!user.is_empty()).then_some(user)
+}
+
+/// What stands between the angle brackets, not minding those in a quoted display name.
+fn address(value: &str) -> &str {
+    let mut quoted = false;
+    let mut escaped = false;
+    for (at, letter) in value.char_indices() {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '<' if !quoted => {
+                let inside = &value[at + 1..];
+                return inside.split('>').next().unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+    value
+}
+
+fn unescape(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, behind)) = rest.split_first() {
+        let digits = behind.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        match digits.and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            Some(byte) if first == b'%' => {
+                bytes.push(byte);
+                rest = &behind[2..];
+            }
+            _ => {
+                bytes.push(first);
+                rest = behind;
+            }
+        }
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    text.chars().filter(|letter| !letter.is_control()).collect::<String>().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_number_is_found_in_every_way_of_writing_an_address() {
+        let user = |value: &str| uri_user(value).unwrap_or_default();
+        assert_eq!(user("sip:12345@192.0.2.1:5060;transport=udp"), "12345");
+        assert_eq!(user("\"张三 <sip:9@x>\" <sip:13800000000;phone-context=+86@gw.example;user=phone>;tag=a"), "13800000000");
+        assert_eq!(user("<tel:+8613800000000;x=1>;tag=a"), "+8613800000000");
+        assert_eq!(user("sip:1%33800@x"), "13800");
+        assert_eq!(user("sip:a:secret@x"), "a");
+        assert_eq!(user("sip:192.0.2.1"), "");
+        assert_eq!(user("http://a@b"), "");
+    }
+
+    proptest! {
+        #[test]
+        fn no_address_makes_it_fall_over(value in "\\PC{0,80}") {
+            let _ = uri_user(&value);
+        }
+
+        #[test]
+        fn no_escapes_make_it_fall_over(value in "(sip:)?[%0-9a-f@;<>\"\\\\é]{0,40}") {
+            let _ = uri_user(&value);
+        }
+    }
+}

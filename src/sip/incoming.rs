@@ -1,0 +1,145 @@
+//! A call that may be taken, and one that was.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use rsipstack::sip::{Header, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::{
+    LegEnd, LegEvent, checks,
+    endpoint::Shared,
+    leg::Leg,
+    sdp::{Agreed, Offer, Session},
+};
+use crate::telemetry::Private;
+
+/// An INVITE that passed every check. It hears 100 already; answer or refuse it within a second. Dropped, it is refused.
+pub struct Incoming {
+    /// The number in From, untrusted; `None` when withheld.
+    pub caller: Option<Private<String>>,
+    /// Which of our numbers was dialled.
+    pub called: String,
+    /// Our address as the caller can reach it.
+    pub local: IpAddr,
+    offer: Option<Offer>,
+    link: Option<Link>,
+}
+
+/// An answered call. Dropped, it is hung up.
+pub struct Answered {
+    link: Link,
+    over: bool,
+}
+
+/// Why an answer did not become a call.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    #[error("the caller gave up before the answer")]
+    Cancelled,
+    #[error("answering: {0}")]
+    Stack(String),
+}
+
+/// The dialog, its events, and the place among the calls at once.
+pub(super) struct Link {
+    pub(super) shared: Arc<Shared>,
+    pub(super) leg: Arc<Leg>,
+    pub(super) events: mpsc::Receiver<LegEvent>,
+    pub(super) _place: OwnedSemaphorePermit,
+}
+
+impl Incoming {
+    pub(super) fn new(
+        caller: Option<Private<String>>,
+        called: String,
+        local: IpAddr,
+        offer: Option<Offer>,
+        link: Link,
+    ) -> Self {
+        Self { caller, called, local, offer, link: Some(link) }
+    }
+
+    /// Answers with 200.
+    ///
+    /// * `media` — where we want to hear the caller, an address they can reach.
+    /// * returns — the call, and what was settled; nothing yet if they want our offer, which stands in the 200: then
+    ///   [`LegEvent::Settled`] or [`LegEvent::NoAnswer`] follows the ACK.
+    pub fn answer(mut self, media: SocketAddr) -> Result<(Answered, Option<Agreed>), AnswerError> {
+        let stack = |error: &dyn std::fmt::Display| AnswerError::Stack(error.to_string());
+        let Some(link) = self.link.take() else { return Err(stack(&"the call is gone")) };
+        let leg = &link.leg;
+        let mut session = Session::new(link.shared.session_number(), media);
+        let (text, agreed) = match &self.offer {
+            None => (session.offer(), None),
+            Some(offer) => match session.answer(offer) {
+                Ok((text, agreed)) => (text, Some(agreed)),
+                Err(error) => {
+                    self.link = Some(link);
+                    return Err(stack(&error));
+                }
+            },
+        };
+        *leg.session() = Some(session);
+        if agreed.is_none() {
+            leg.set_offered();
+        }
+        let headers = vec![Header::ContentType("application/sdp".into()), checks::allow()];
+        let queued = leg.dialog.accept(Some(headers), Some(text.into_bytes()));
+        // accept() only queues the 200; the caller may have given up meanwhile.
+        if leg.dialog.state().is_terminated() {
+            return Err(AnswerError::Cancelled);
+        }
+        if let Err(error) = queued {
+            let error = stack(&error);
+            self.link = Some(link);
+            return Err(error);
+        }
+        Ok((Answered { link, over: false }, agreed))
+    }
+
+    /// Refuses. 503 carries Retry-After.
+    ///
+    /// * `status` — 400 to 699.
+    pub fn refuse(mut self, status: u16) {
+        self.end(status);
+    }
+
+    fn end(&mut self, status: u16) {
+        if let Some(link) = self.link.take() {
+            // Fails only if the transaction has ended already.
+            let _ = link.leg.dialog.reject(Some(StatusCode::from(status)), None);
+        }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.end(503);
+    }
+}
+
+impl Answered {
+    /// The next thing the other side does. After [`LegEvent::Ended`] there is nothing more.
+    pub async fn event(&mut self) -> LegEvent {
+        let event = self.link.events.recv().await.unwrap_or(LegEvent::Ended(LegEnd::Failed));
+        self.over |= matches!(event, LegEvent::Ended(_));
+        event
+    }
+
+    /// Sends BYE in the background: a vanished phone keeps it waiting for 32 s, the call need not.
+    pub fn hang_up(&mut self) {
+        if !std::mem::replace(&mut self.over, true) {
+            let (leg, patience) = (self.link.leg.clone(), self.link.shared.transaction_time());
+            self.link.shared.spawn(async move { leg.hang_up(patience).await });
+        }
+    }
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        self.hang_up();
+    }
+}
