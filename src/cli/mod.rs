@@ -2,6 +2,7 @@
 
 mod config;
 mod model;
+mod openapi;
 mod progress;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -28,6 +29,8 @@ enum Command {
     /// Installs and checks speech models.
     #[command(subcommand)]
     Model(model::Command),
+    /// Prints the description of the HTTP API.
+    Openapi,
 }
 
 impl Cli {
@@ -44,6 +47,7 @@ pub fn run() -> ExitCode {
     let outcome = match &cli.command {
         Command::Config(command) => config::run(&cli, command),
         Command::Model(command) => model::run(&cli, command),
+        Command::Openapi => openapi::run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -38,7 +38,9 @@ pub enum Span {
 /// What keeps a calendar from being used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CalendarError {
-    #[error("calendar.work_hours: `{0}` to `{1}` is not a span of a day such as 08:30 to 12:00, after the span before it")]
+    #[error(
+        "calendar.work_hours: `{0}` to `{1}` is not a span of a day such as 08:30 to 12:00, after the span before it"
+    )]
     Hours(String, String),
     #[error("calendar.work_hours: there are none")]
     NoHours,
@@ -257,7 +259,11 @@ fn dates<'a>(texts: impl Iterator<Item = &'a String>) -> Result<BTreeSet<Date>, 
 }
 
 fn local(at: UnixMs) -> DateTime {
-    ZONE.to_datetime(Timestamp::from_millisecond(at.0).unwrap_or(if at.0 < 0 { Timestamp::MIN } else { Timestamp::MAX }))
+    ZONE.to_datetime(Timestamp::from_millisecond(at.0).unwrap_or(if at.0 < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    }))
 }
 
 fn instant(at: DateTime) -> UnixMs {
@@ -302,7 +308,11 @@ mod tests {
         // Saturday 14 February is worked, 15 to 23 February are off, Saturday 28 February is worked.
         assert_eq!(after("2026-02-13T10:00", "1wd"), "2026-02-14 17:30");
         assert_eq!(after("2026-02-13T10:00", "2wd"), "2026-02-24 17:30");
-        assert_eq!(after("2026-02-18T10:00", "5wd"), "2026-03-02 17:30", "counted from the 24th; the 28th is a workday");
+        assert_eq!(
+            after("2026-02-18T10:00", "5wd"),
+            "2026-03-02 17:30",
+            "counted from the 24th; the 28th is a workday"
+        );
         assert_eq!(after("2026-02-14T16:30", "4wh"), "2026-02-24 11:30");
     }
 
@@ -366,7 +376,11 @@ mod tests {
 
     #[test]
     fn the_day_of_a_number_is_the_citys() {
-        assert_eq!(WorkCalendar::day(UnixMs(1_795_392_000_000 - 3_600_000)), "20261123", "23:00 UTC is the next morning");
+        assert_eq!(
+            WorkCalendar::day(UnixMs(1_795_392_000_000 - 3_600_000)),
+            "20261123",
+            "23:00 UTC is the next morning"
+        );
         assert_eq!(WorkCalendar::rfc3339(at("2026-11-23T09:00")), "2026-11-23T09:00:00.000+08:00");
     }
 

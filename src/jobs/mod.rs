@@ -242,7 +242,8 @@ impl Queue {
         }
         if recording.is_none() || reason == EndReason::Interrupted {
             let caller = tx.call(call).await?.and_then(|row| row.caller);
-            let why = if recording.is_none() && reason != EndReason::Cancelled { "not_recorded" } else { reason.name() };
+            let why =
+                if recording.is_none() && reason != EndReason::Cancelled { "not_recorded" } else { reason.name() };
             tx.add_callback(CallbackKind::Missed, Some(call), None, caller.as_ref(), why).await?;
         }
         Ok(tx.commit().await?)

@@ -49,7 +49,13 @@ pub struct StoredRecording {
 
 impl CallRow {
     /// A call that begins now.
-    pub fn begun(id: CallId, direction: Direction, caller: Option<Private<String>>, called: String, at: UnixMs) -> Self {
+    pub fn begun(
+        id: CallId,
+        direction: Direction,
+        caller: Option<Private<String>>,
+        called: String,
+        at: UnixMs,
+    ) -> Self {
         Self {
             id,
             direction,
@@ -170,14 +176,13 @@ impl Store {
     /// * `after` — the last call of the page before.
     /// * `limit` — rows, at most 500.
     pub async fn calls(&self, after: Option<CallId>, limit: u32) -> Result<Vec<CallRow>, StoreError> {
-        let rows: Vec<Row> = sqlx::query_as(
-            "SELECT * FROM calls WHERE (CAST($1 AS TEXT) IS NULL OR id < $1) ORDER BY id DESC LIMIT $2",
-        )
-        .bind(after.map(|id| id.to_string()))
-        .bind(i64::from(limit.min(500)))
-        .fetch_all(self.readers())
-        .await
-        .map_err(StoreError::at("listing calls"))?;
+        let rows: Vec<Row> =
+            sqlx::query_as("SELECT * FROM calls WHERE (CAST($1 AS TEXT) IS NULL OR id < $1) ORDER BY id DESC LIMIT $2")
+                .bind(after.map(|id| id.to_string()))
+                .bind(i64::from(limit.min(500)))
+                .fetch_all(self.readers())
+                .await
+                .map_err(StoreError::at("listing calls"))?;
         rows.into_iter().map(Row::read).collect()
     }
 

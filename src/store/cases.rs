@@ -126,18 +126,16 @@ impl Tx {
 
     /// Appends to the history of a case. [`StoreError::Duplicate`] when somebody else has used the number.
     pub async fn append_event(&mut self, case: CaseId, event: &StoredEvent) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO case_events (case_id, seq, version, at, actor, body) VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(case.to_string())
-        .bind(signed(event.seq))
-        .bind(signed(event.version))
-        .bind(event.at.0)
-        .bind(&event.actor)
-        .bind(&event.body)
-        .execute(self.connection())
-        .await
-        .map_err(StoreError::at("appending to a case"))?;
+        sqlx::query("INSERT INTO case_events (case_id, seq, version, at, actor, body) VALUES ($1, $2, $3, $4, $5, $6)")
+            .bind(case.to_string())
+            .bind(signed(event.seq))
+            .bind(signed(event.version))
+            .bind(event.at.0)
+            .bind(&event.actor)
+            .bind(&event.body)
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::at("appending to a case"))?;
         Ok(())
     }
 

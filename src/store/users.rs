@@ -90,12 +90,11 @@ impl Store {
 
     /// The person whose token has this hash.
     pub async fn user_by_token(&self, hash: &str) -> Result<Option<UserRow>, StoreError> {
-        let row = sqlx::query_as(
-            "SELECT users.* FROM users JOIN tokens ON tokens.user_id = users.id WHERE tokens.hash = $1",
-        )
-        .bind(hash)
-        .fetch_optional(self.readers())
-        .await;
+        let row =
+            sqlx::query_as("SELECT users.* FROM users JOIN tokens ON tokens.user_id = users.id WHERE tokens.hash = $1")
+                .bind(hash)
+                .fetch_optional(self.readers())
+                .await;
         self.with_roles(row).await
     }
 

@@ -49,7 +49,11 @@ pub enum UserError {
     Name(String),
     #[error("extension `{0}` is not usable: 1 to 16 digits")]
     Extension(String),
-    #[error("the password is shorter than {} characters or longer than {} bytes", password::SHORTEST, password::LONGEST)]
+    #[error(
+        "the password is shorter than {} characters or longer than {} bytes",
+        password::SHORTEST,
+        password::LONGEST
+    )]
     Password,
     #[error(transparent)]
     Role(#[from] RoleError),

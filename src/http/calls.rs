@@ -1,0 +1,147 @@
+//! Calls, what was said in them, and their outline for a waveform.
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    App,
+    extract::{Asked, Id, SeeCalls, Who},
+    problem::{Kind, Problem},
+    view::{Moment, Page, after, limit, masked},
+};
+use crate::{
+    domain::{
+        call::{Direction, EndReason, RecordingState},
+        ids::{CallId, CaseId},
+        transcript::Transcript,
+    },
+    recording::Peaks,
+    store::{CallRow, StoredRecording},
+};
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(one)).routes(routes!(transcript)).routes(routes!(peaks))
+}
+
+/// One call.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CallView {
+    #[schema(value_type = String, format = Uuid)]
+    id: CallId,
+    direction: Direction,
+    /// Masked, `138****2219`; null when withheld.
+    caller: Option<String>,
+    called: String,
+    /// Extension that took it; null while the line answers by itself.
+    seat: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    started: Moment,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    answered: Option<Moment>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    ended: Option<Moment>,
+    end_reason: Option<EndReason>,
+    recording_state: RecordingState,
+    /// Length of the recording once it is sealed.
+    recording_ms: Option<u64>,
+    #[schema(value_type = Option<String>, format = Uuid)]
+    case_id: Option<CaseId>,
+}
+
+impl CallView {
+    fn of(call: CallRow) -> Self {
+        Self {
+            id: call.id,
+            direction: call.direction,
+            caller: call.caller.map(|caller| masked(caller.reveal())),
+            called: call.called,
+            seat: call.seat,
+            started: Moment(call.started),
+            answered: call.answered.map(Moment),
+            ended: call.ended.map(Moment),
+            end_reason: call.end_reason,
+            recording_state: call.recording_state,
+            recording_ms: call.recording.map(|recording| recording.samples / 8),
+            case_id: call.case_id,
+        }
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Paging {
+    /// `next` of the page before.
+    after: Option<String>,
+    /// 1 to 200, usually 50.
+    limit: Option<u32>,
+}
+
+/// Calls, latest first.
+#[utoipa::path(get, path = "/api/v1/calls", tag = "calls", params(Paging),
+    responses((status = 200, description = "A page of calls", body = Page<CallView>), (status = "default", response = super::docs::AnyProblem)))]
+async fn list(
+    State(app): State<App>,
+    _: Who<SeeCalls>,
+    Asked(query): Asked<Paging>,
+) -> Result<Json<Page<CallView>>, Problem> {
+    let limit = limit(query.limit)?;
+    let rows = app.store.calls(after(query.after.as_ref())?, limit + 1).await?;
+    Ok(Json(Page::cut(rows, limit, |call| call.id.to_string(), CallView::of)))
+}
+
+/// One call.
+#[utoipa::path(get, path = "/api/v1/calls/{id}", tag = "calls", params(("id" = String, Path, format = Uuid, description = "The call")),
+    responses((status = 200, description = "The call", body = CallView), (status = "default", response = super::docs::AnyProblem)))]
+async fn one(State(app): State<App>, _: Who<SeeCalls>, Id(id): Id<CallId>) -> Result<Json<CallView>, Problem> {
+    Ok(Json(CallView::of(find(&app, id).await?)))
+}
+
+/// What was said; empty and not final until the recording was heard.
+#[utoipa::path(get, path = "/api/v1/calls/{id}/transcript", tag = "calls", params(("id" = String, Path, format = Uuid, description = "The call")),
+    responses((status = 200, description = "Utterances in the order they began", body = Transcript), (status = "default", response = super::docs::AnyProblem)))]
+async fn transcript(State(app): State<App>, _: Who<SeeCalls>, Id(id): Id<CallId>) -> Result<Json<Transcript>, Problem> {
+    find(&app, id).await?;
+    Ok(Json(app.store.transcript(id).await?.unwrap_or_default()))
+}
+
+/// How fine an outline is wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Fineness {
+    /// 1 to 10,000, usually 1,000.
+    points: Option<usize>,
+}
+
+/// The outline of both sides of the recording.
+#[utoipa::path(get, path = "/api/v1/calls/{id}/peaks", tag = "calls", params(("id" = String, Path, format = Uuid, description = "The call"), Fineness),
+    responses((status = 200, description = "Smallest and largest value of each side, by time", body = Peaks), (status = "default", response = super::docs::AnyProblem)))]
+async fn peaks(
+    State(app): State<App>,
+    _: Who<SeeCalls>,
+    Id(id): Id<CallId>,
+    Asked(query): Asked<Fineness>,
+) -> Result<Json<Peaks>, Problem> {
+    let points = query.points.unwrap_or(1_000);
+    if !(1..=10_000).contains(&points) {
+        return Err(Kind::BadRequest.because("points: is not between 1 and 10000").with("field", "points"));
+    }
+    let recording = sealed(&app, id).await?;
+    Ok(Json(app.archive.peaks(&recording.key, points).await?))
+}
+
+/// The call, or 404.
+pub(super) async fn find(app: &App, id: CallId) -> Result<CallRow, Problem> {
+    app.store.call(id).await?.ok_or_else(|| Kind::NotFound.because(format!("there is no call {id}")))
+}
+
+/// The sealed recording of a call, or 404 with the reason.
+pub(super) async fn sealed(app: &App, id: CallId) -> Result<StoredRecording, Problem> {
+    let call = find(app, id).await?;
+    let state = call.recording_state;
+    call.recording.ok_or_else(|| {
+        Kind::NotFound.because(format!("call {id} has no sealed recording")).with("recording_state", state.name())
+    })
+}

@@ -1,0 +1,52 @@
+//! The API's description, its page, and the front page that points to it.
+
+use axum::{http::header, response::IntoResponse};
+use utoipa::{
+    Modify, OpenApi, ToResponse,
+    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+};
+
+use super::problem::Problem;
+
+/// What the description says about the whole.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "hotline", description = "A city's 12345 line. Errors are RFC 9457 problems with a stable `type`. \
+        Lists answer `{items, next}`; ask for the next page with `after`. Times are RFC 3339 with zone. \
+        What a token's roles may not see does not exist: 404."),
+    components(responses(AnyProblem)),
+    security(("token" = [])),
+    modifiers(&Tokens),
+    tags(
+        (name = "calls", description = "Calls, recordings, transcripts"),
+        (name = "cases", description = "Cases (工单) and their moves"),
+        (name = "callbacks", description = "Whom the line owes a call"),
+        (name = "city", description = "Units, categories, places"),
+        (name = "health", description = "For machines that watch; no token needed"),
+    )
+)]
+pub(super) struct Description;
+
+/// Any error.
+#[derive(ToResponse)]
+#[response(description = "What went wrong", content_type = "application/problem+json")]
+#[expect(dead_code, reason = "stands in the description alone")]
+pub(super) struct AnyProblem(Problem);
+
+struct Tokens;
+
+impl Modify for Tokens {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let components = api.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}
+
+/// A plain page for people who open the address in a browser.
+#[utoipa::path(get, path = "/", tag = "health", security(()), responses((status = 200, description = "A plain page", body = String, content_type = "text/html")))]
+pub(super) async fn home() -> impl IntoResponse {
+    const PAGE: &str = "<!doctype html><html lang=\"zh-CN\"><meta charset=\"utf-8\"><title>12345</title>\
+        <h1>12345 hotline</h1><p><a href=\"/docs/\">API</a> · <a href=\"/openapi.json\">openapi.json</a> · \
+        <a href=\"/readyz\">readyz</a></p></html>\n";
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE)
+}

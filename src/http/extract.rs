@@ -1,0 +1,118 @@
+//! What handlers take in: the asking person with a right, ids, queries and bodies, each with its own words when wrong.
+
+use std::{marker::PhantomData, str::FromStr};
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+};
+use serde::de::DeserializeOwned;
+
+use super::{
+    App,
+    problem::{Kind, Problem},
+    rights::{Right, Verdict, judge},
+};
+use crate::store::UserRow;
+
+/// A right as a type, so that a handler's signature says what it needs.
+pub(super) trait Needs: Send + Sync {
+    const RIGHT: Right;
+}
+
+macro_rules! needs {
+    ($($name:ident)+) => {$(
+        #[derive(Clone, Copy, Debug)]
+        pub(super) struct $name;
+        impl Needs for $name {
+            const RIGHT: Right = Right::$name;
+        }
+    )+};
+}
+
+needs! { SeeCity SeeCalls HearCalls SeeCases EditCases MoveCases SeeCallbacks }
+
+/// The person behind the bearer token, who has the right `R`.
+pub(super) struct Who<R> {
+    pub(super) user: UserRow,
+    right: PhantomData<R>,
+}
+
+impl<R: Needs> FromRequestParts<App> for Who<R> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let user = match bearer(&parts.headers) {
+            Some(token) => app.users.by_token(token).await?,
+            None => None,
+        };
+        let user = user.ok_or_else(|| Kind::Unauthorized.because("send `Authorization: Bearer TOKEN`"))?;
+        match judge(R::RIGHT, &user.roles) {
+            Verdict::Allowed => Ok(Self { user, right: PhantomData }),
+            Verdict::Forbidden => Err(Kind::Forbidden.problem()),
+            Verdict::Hidden => Err(Kind::NotFound.problem()),
+        }
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+/// The id in the path. Text that is no id names nothing that exists.
+pub(super) struct Id<T>(pub(super) T);
+
+impl<T: FromStr + Send, S: Send + Sync> FromRequestParts<S> for Id<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(texts): Path<Vec<(String, String)>> =
+            Path::from_request_parts(parts, state).await.map_err(|_| Kind::NotFound.problem())?;
+        let text = texts.into_iter().find(|(name, _)| name == "id").map(|(_, text)| text).unwrap_or_default();
+        text.parse().map(Self).map_err(|_| Kind::NotFound.because(format!("`{text}` is no id")))
+    }
+}
+
+/// The query, read as `T`.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = Query::from_request_parts(parts, state).await;
+        query.map(|Query(query)| Self(query)).map_err(|error| Kind::BadRequest.because(error.body_text()))
+    }
+}
+
+/// A JSON body, read as `T`.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if kind.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case("application/json")) {
+            return Err(Kind::MediaType.problem());
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(|error| unread(&error))?;
+        let mut json = serde_json::Deserializer::from_slice(&bytes);
+        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let (field, error) = (error.path().to_string(), error.into_inner());
+            let field = if field == "." { String::new() } else { field };
+            Kind::BadRequest.because(format!("{field}: {error}").trim_start_matches(": ")).with("field", field)
+        })?;
+        json.end().map(|()| Self(value)).map_err(|error| Kind::BadRequest.because(error.to_string()))
+    }
+}
+
+fn unread(error: &BytesRejection) -> Problem {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        Kind::TooLarge.because(format!("a body holds at most {} bytes", super::LARGEST_BODY))
+    } else {
+        Kind::BadRequest.because(error.body_text())
+    }
+}

@@ -1,0 +1,108 @@
+//! The door for people and other systems: the API of `/api/v1`, its description, health and metrics.
+//!
+//! A handler takes what the extractors read and authorised, asks one service, and shapes the answer: no rules here but
+//! the table of [`rights`]. Every error is a problem of RFC 9457 (see [`problem`]); every request has an id, a limit of
+//! time and of size.
+
+mod callbacks;
+mod calls;
+mod city;
+mod docs;
+mod door;
+mod extract;
+mod health;
+mod problem;
+mod recordings;
+mod rights;
+mod serve;
+mod view;
+
+use std::{io, ops::Deref, sync::Arc};
+
+use axum::{Router, extract::DefaultBodyLimit, middleware};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{net::TcpListener, sync::Mutex};
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::{OpenApi, openapi::OpenApi as Api};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::SwaggerUi;
+
+pub use health::{Health, Part, Readiness};
+
+use crate::{clock::Clock, domain::city::City, recording::Archive, store::Store, users::Users};
+
+/// Largest request body, bytes. The longest text a request carries is a description.
+const LARGEST_BODY: usize = 256 * 1024;
+
+/// What the door needs to know.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    pub store: Store,
+    pub archive: Archive,
+    pub city: Arc<City>,
+    pub clock: Clock,
+    pub readiness: Readiness,
+    pub metrics: PrometheusHandle,
+}
+
+/// Answers requests until `stopping`, then lets running ones end.
+///
+/// # Errors
+/// Only when the listener itself is broken.
+pub async fn serve(parts: Parts, listener: TcpListener, stopping: CancellationToken) -> io::Result<()> {
+    serve::run(router(parts), listener, stopping).await
+}
+
+/// The description of the API, as `/openapi.json` gives it.
+pub fn openapi() -> Api {
+    api().split_for_parts().1
+}
+
+/// What handlers share.
+#[derive(Clone)]
+struct App {
+    parts: Arc<Parts>,
+    users: Users,
+    /// Held while the database is asked whether it is there.
+    asking: Arc<Mutex<()>>,
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+fn router(parts: Parts) -> Router {
+    let app = App { users: Users::new(parts.store.clone()), parts: Arc::new(parts), asking: Arc::default() };
+    let (router, api) = api().split_for_parts();
+    finish(router.merge(SwaggerUi::new("/docs").url("/openapi.json", api)), app)
+}
+
+/// Puts the layers that every request passes around the routes.
+fn finish(router: Router<App>, app: App) -> Router {
+    router
+        .fallback(async || problem::Kind::NotFound.problem())
+        .layer(CatchPanicLayer::custom(door::panicked))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::from_fn_with_state(app.clone(), door::pass))
+        .with_state(app)
+}
+
+fn api() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(docs::Description::openapi())
+        .routes(routes!(docs::home))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+        .merge(calls::routes())
+        .merge(recordings::routes())
+        .merge(city::routes())
+        .merge(callbacks::routes())
+}
+
+#[cfg(test)]
+mod tests;
