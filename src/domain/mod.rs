@@ -4,6 +4,7 @@
 
 pub mod calendar;
 pub mod call;
+pub mod case;
 pub mod city;
 pub mod draft;
 pub mod ids;
