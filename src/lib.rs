@@ -10,6 +10,7 @@
 //!
 //! `docs/ARCHITECTURE.md` has the map; `tests/it/layers.rs` holds which room may know which.
 
+pub mod cases;
 pub mod cli;
 pub mod clock;
 pub mod config;

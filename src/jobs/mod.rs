@@ -128,11 +128,14 @@ impl Queue {
     pub async fn lease(&self, kind: Kind, worker: &str, ttl: Duration) -> Result<Option<Job>, JobError> {
         let mut tx = self.store.begin().await?;
         let buried = tx.bury_expired(kind.as_str(), Self::ATTEMPTS, "the worker died at every attempt").await?;
+        for key in &buried {
+            owe_call(&mut tx, key).await?;
+        }
         let until = tx.now() + ttl;
         let row = tx.lease_job(kind.as_str(), worker, until).await?;
         tx.commit().await?;
-        if buried > 0 {
-            tracing::error!(job.kind = kind.as_str(), buried, "jobs became dead letters: their workers died");
+        for key in buried {
+            tracing::error!(job.kind = kind.as_str(), job.key = key, "a job became a dead letter: its workers died");
         }
         Ok(row.and_then(|row| Job::of(kind, row)))
     }
@@ -209,7 +212,13 @@ impl Queue {
         if !tx.end_lease(job.id, job.lease, state, job.attempt, run_at, Some(error)).await? {
             return Err(JobError::LeaseLost(job.id));
         }
+        if outcome == Failed::Dead {
+            owe_call(&mut tx, &job.key).await?;
+        }
         tx.commit().await?;
+        if outcome == Failed::Dead {
+            tracing::error!(job.kind = job.kind.as_str(), job.key, error, "a job became a dead letter");
+        }
         Ok(outcome)
     }
 
@@ -242,8 +251,10 @@ impl Queue {
         }
         if recording.is_none() || reason == EndReason::Interrupted {
             let caller = tx.call(call).await?.and_then(|row| row.caller);
-            let why =
-                if recording.is_none() && reason != EndReason::Cancelled { "not_recorded" } else { reason.name() };
+            let why = match reason {
+                EndReason::Cancelled | EndReason::Interrupted => reason.name(),
+                _ => "not_recorded",
+            };
             tx.add_callback(CallbackKind::Missed, Some(call), None, caller.as_ref(), why).await?;
         }
         Ok(tx.commit().await?)
@@ -277,6 +288,15 @@ impl Job {
     fn of(kind: Kind, row: JobRow) -> Option<Self> {
         Some(Self { id: row.id, kind, key: row.key, attempt: row.attempts, lease: row.lease? })
     }
+}
+
+/// A call that cannot be heard or drafted: nobody knows what the caller wanted, so they are called back.
+async fn owe_call(tx: &mut Tx, key: &str) -> Result<(), StoreError> {
+    let Ok(id) = key.parse() else { return Ok(()) };
+    if let Some(call) = tx.call(id).await? {
+        tx.add_callback(CallbackKind::Missed, Some(id), None, call.caller.as_ref(), "not_heard").await?;
+    }
+    Ok(())
 }
 
 /// How long to wait before the next attempt: 2 s after the first, 8 s after the second.

@@ -24,8 +24,6 @@ pub struct CaseRow {
     pub state: String,
     pub channel: String,
     pub call_id: Option<CallId>,
-    /// Unit that leads, once dispatched.
-    pub lead: Option<String>,
     /// When the leading unit's answer is due.
     pub unit_due: Option<UnixMs>,
     /// Text that `q` is looked for in.
@@ -50,7 +48,8 @@ pub struct StoredEvent {
 #[derive(Clone, Debug, Default)]
 pub struct CaseFilter {
     pub state: Option<String>,
-    pub lead: Option<String>,
+    /// Only those in which this unit has a part.
+    pub unit: Option<String>,
     /// Words to be found in number, title, description or address.
     pub q: Option<String>,
     /// Only those whose unit is late at this moment.
@@ -81,8 +80,8 @@ impl Tx {
     pub async fn add_case(&mut self, row: &CaseRow) -> Result<(), StoreError> {
         let now = self.now().0;
         sqlx::query(
-            "INSERT INTO cases (id, number, version, state, channel, call_id, lead, unit_due, search, created, updated)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
+            "INSERT INTO cases (id, number, version, state, channel, call_id, unit_due, search, created, updated)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
         )
         .bind(row.id.to_string())
         .bind(&row.number)
@@ -90,7 +89,6 @@ impl Tx {
         .bind(&row.state)
         .bind(&row.channel)
         .bind(row.call_id.map(|id| id.to_string()))
-        .bind(&row.lead)
         .bind(row.unit_due.map(|at| at.0))
         .bind(row.search.to_lowercase())
         .bind(now)
@@ -107,13 +105,12 @@ impl Tx {
     pub async fn update_case(&mut self, row: &CaseRow, before: u64) -> Result<bool, StoreError> {
         let now = self.now().0;
         let done = sqlx::query(
-            "UPDATE cases SET version = $2, state = $3, lead = $4, unit_due = $5, search = $6, updated = $7
-             WHERE id = $1 AND version = $8",
+            "UPDATE cases SET version = $2, state = $3, unit_due = $4, search = $5, updated = $6
+             WHERE id = $1 AND version = $7",
         )
         .bind(row.id.to_string())
         .bind(signed(row.version))
         .bind(&row.state)
-        .bind(&row.lead)
         .bind(row.unit_due.map(|at| at.0))
         .bind(row.search.to_lowercase())
         .bind(now)
@@ -122,6 +119,22 @@ impl Tx {
         .await
         .map_err(StoreError::at("updating a case"))?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// Says which units have a part in a case.
+    pub async fn put_case_units(&mut self, case: CaseId, units: &[&str]) -> Result<(), StoreError> {
+        let failed = StoreError::at("noting the units of a case");
+        let gone = sqlx::query("DELETE FROM case_units WHERE case_id = $1").bind(case.to_string());
+        gone.execute(self.connection()).await.map_err(&failed)?;
+        for unit in units {
+            sqlx::query("INSERT INTO case_units (unit, case_id) VALUES ($1, $2)")
+                .bind(*unit)
+                .bind(case.to_string())
+                .execute(self.connection())
+                .await
+                .map_err(&failed)?;
+        }
+        Ok(())
     }
 
     /// Appends to the history of a case. [`StoreError::Duplicate`] when somebody else has used the number.
@@ -175,7 +188,7 @@ impl Store {
     pub async fn case_rows(&self, filter: &CaseFilter) -> Result<Vec<CaseRow>, StoreError> {
         let rows: Vec<Row> = sqlx::query_as(PAGE)
             .bind(&filter.state)
-            .bind(&filter.lead)
+            .bind(&filter.unit)
             .bind(filter.q.as_deref().map(pattern))
             .bind(filter.overdue_at.map(|at| at.0))
             .bind(filter.after.map(|id| id.to_string()))
@@ -190,7 +203,8 @@ impl Store {
 const EVENTS: &str = "SELECT seq, version, at, actor, body FROM case_events WHERE case_id = $1 ORDER BY seq";
 
 const PAGE: &str = "SELECT * FROM cases
-    WHERE (CAST($1 AS TEXT) IS NULL OR state = $1) AND (CAST($2 AS TEXT) IS NULL OR lead = $2)
+    WHERE (CAST($1 AS TEXT) IS NULL OR state = $1) AND (CAST($2 AS TEXT) IS NULL OR EXISTS (
+            SELECT 1 FROM case_units WHERE case_units.case_id = cases.id AND case_units.unit = $2))
         AND (CAST($3 AS TEXT) IS NULL OR lower(search) LIKE lower($3) ESCAPE '\\')
         AND (CAST($4 AS BIGINT) IS NULL OR unit_due < $4) AND (CAST($5 AS TEXT) IS NULL OR id < $5)
     ORDER BY id DESC LIMIT $6";
@@ -246,7 +260,6 @@ struct Row {
     state: String,
     channel: String,
     call_id: Option<String>,
-    lead: Option<String>,
     unit_due: Option<i64>,
     search: String,
 }
@@ -260,7 +273,6 @@ impl Row {
             state: self.state,
             channel: self.channel,
             call_id: maybe_id(AT, self.call_id.as_deref())?,
-            lead: self.lead,
             unit_due: self.unit_due.map(UnixMs),
             search: self.search,
         })

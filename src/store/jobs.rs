@@ -65,20 +65,23 @@ impl Tx {
     }
 
     /// Buries jobs whose lease ran out at their last attempt.
-    pub async fn bury_expired(&mut self, kind: &str, attempts: u32, reason: &str) -> Result<u64, StoreError> {
+    ///
+    /// * returns — their keys.
+    pub async fn bury_expired(&mut self, kind: &str, attempts: u32, reason: &str) -> Result<Vec<String>, StoreError> {
         let now = self.now().0;
-        let done = sqlx::query(
+        let keys: Vec<(String,)> = sqlx::query_as(
             "UPDATE jobs SET state = 'dead', lease = NULL, leased_until = NULL, error = COALESCE(error, $4), updated = $2
-             WHERE kind = $1 AND state = 'leased' AND leased_until <= $2 AND attempts >= $3",
+             WHERE kind = $1 AND state = 'leased' AND leased_until <= $2 AND attempts >= $3
+             RETURNING key",
         )
         .bind(kind)
         .bind(now)
         .bind(i64::from(attempts))
         .bind(reason)
-        .execute(self.connection())
+        .fetch_all(self.connection())
         .await
         .map_err(StoreError::at("burying jobs"))?;
-        Ok(done.rows_affected())
+        Ok(keys.into_iter().map(|(key,)| key).collect())
     }
 
     /// Takes the oldest job that may run: one that waits, or one whose lease ran out.

@@ -89,7 +89,9 @@ impl Command {
     pub fn parse(action: &str, body: Value) -> Result<Self, Refusal> {
         if !WITH_COMMAND.contains(&action) {
             let known = TRANSITIONS.iter().flat_map(super::Transition::actions).find(|name| *name == action);
-            return Err(known.map_or_else(|| Refusal::Unknown(action.to_owned()), |action| Refusal::Unavailable { action }));
+            return Err(
+                known.map_or_else(|| Refusal::Unknown(action.to_owned()), |action| Refusal::Unavailable { action })
+            );
         }
         let mut body = match body {
             Value::Null => serde_json::Map::new(),

@@ -18,8 +18,7 @@ use crate::domain::{
 /// Request types that may be answered in the call itself.
 const ANSWERED_ON_SPOT: [&str; 3] = ["咨询", "表扬", "建议"];
 /// Who may correct fields of a draft; a registered case also the dispatcher and the reviewer.
-const EDITORS: [Role; 5] =
-    [Role::Agent, Role::ExpertAgent, Role::ShiftLeader, Role::DutyOfficial, Role::UnitLiaison];
+const EDITORS: [Role; 5] = [Role::Agent, Role::ExpertAgent, Role::ShiftLeader, Role::DutyOfficial, Role::UnitLiaison];
 const LATER_EDITORS: [Role; 4] = [Role::Agent, Role::ShiftLeader, Role::Dispatcher, Role::Reviewer];
 
 /// What a decision needs to know besides the case.
@@ -125,7 +124,10 @@ impl Case {
             None => return Err(Refusal::Missing(vec!["request_type"])),
             Some(kind) if !ANSWERED_ON_SPOT.contains(&kind) => {
                 let kinds = ANSWERED_ON_SPOT.join(", ");
-                return Err(guard(action, &format!("a {kind} has to be handled; only {kinds} are answered in the call")));
+                return Err(guard(
+                    action,
+                    &format!("a {kind} has to be handled; only {kinds} are answered in the call"),
+                ));
             }
             Some(_) => {}
         }
@@ -136,7 +138,8 @@ impl Case {
 
     fn merge_into(&self, merge: &MergeInto, facts: &Facts<'_>) -> Result<Event, Refusal> {
         let action = "merge_into";
-        let wanted = merge.parent.ok_or_else(|| guard(action, "`parent`, the id of the case that goes on, is missing"))?;
+        let wanted =
+            merge.parent.ok_or_else(|| guard(action, "`parent`, the id of the case that goes on, is missing"))?;
         match facts.parent {
             _ if wanted == self.id => Err(guard(action, "a case cannot be merged into itself")),
             Some(parent) if parent.id == wanted && parent.state.takes_others() => {
@@ -144,7 +147,10 @@ impl Case {
             }
             Some(parent) if parent.id == wanted => {
                 let state = parent.state.as_str();
-                Err(guard(action, &format!("the other case is {state}; only one between registered and its call-back goes on")))
+                Err(guard(
+                    action,
+                    &format!("the other case is {state}; only one between registered and its call-back goes on"),
+                ))
             }
             _ => Err(guard(action, &format!("there is no case {wanted}"))),
         }

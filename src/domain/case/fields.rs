@@ -213,7 +213,8 @@ mod tests {
 
     #[test]
     fn absent_stays_null_empties_and_a_value_may_be_wrapped() {
-        let edits = edits(json!({"title": " 停水 ", "address": null, "wanted": {"value": "恢复供水"}, "caller_name": "  "}));
+        let edits =
+            edits(json!({"title": " 停水 ", "address": null, "wanted": {"value": "恢复供水"}, "caller_name": "  "}));
         let edits = edits.checked(&city()).expect("usable");
         assert_eq!(edits.names(), ["title", "address", "caller_name", "wanted"]);
         assert_eq!(edits.title, Some(Some("停水".into())));
@@ -236,7 +237,8 @@ mod tests {
 
     #[test]
     fn an_edit_keeps_what_the_machine_had_heard() {
-        let heard = Field { value: Some("0501".to_owned()), confidence: 0.6, source: Some(Source::Speech), ..Field::default() };
+        let heard =
+            Field { value: Some("0501".to_owned()), confidence: 0.6, source: Some(Source::Speech), ..Field::default() };
         let mut draft = Draft { category: heard.clone(), ..Draft::default() };
         let edits = edits(json!({"category": "0502"}));
         assert_eq!(edits.was(&draft), Was { category: Some(heard), ..Was::default() });
@@ -251,7 +253,8 @@ mod tests {
         assert_eq!(edits(json!({"occurred_at": "昨晚"})).occurred_at.flatten().map(|it| it.text), Some("昨晚".into()));
         let span = edits(json!({"occurred_at": {"text": "昨晚", "from": "2026-11-22T20:00:00+08:00", "to": null}}));
         assert_eq!(span.occurred_at.flatten().and_then(|it| it.from), Some(1_795_348_800_000));
-        let wrong: Result<Edits, _> = serde_json::from_value(json!({"occurred_at": {"text": "昨晚", "from": "gestern"}}));
+        let wrong: Result<Edits, _> =
+            serde_json::from_value(json!({"occurred_at": {"text": "昨晚", "from": "gestern"}}));
         assert!(wrong.is_err());
         let unknown: Result<Edits, _> = serde_json::from_value(json!({"colour": "red"}));
         assert!(unknown.expect_err("no such field").to_string().contains("colour"));
@@ -259,7 +262,9 @@ mod tests {
 
     #[test]
     fn stored_edits_read_back_the_same() {
-        let before = edits(json!({"title": null, "urgency": "safety_hazard", "secret": true, "occurred_at": {"text": "昨晚", "from": 5, "to": 6}}));
+        let before = edits(
+            json!({"title": null, "urgency": "safety_hazard", "secret": true, "occurred_at": {"text": "昨晚", "from": 5, "to": 6}}),
+        );
         let text = serde_json::to_string(&before).expect("text");
         assert_eq!(serde_json::from_str::<Edits>(&text).expect("edits"), before);
     }

@@ -1,9 +1,6 @@
 //! From events to a case. Nothing here decides anything; an event that cannot have happened is a damaged history.
 
-use super::{
-    By, Case, Event, Order, OrderState, Outcome, Part, Phase, Recorded, State, Transition,
-    event::Dispatched,
-};
+use super::{By, Case, Event, Order, OrderState, Outcome, Part, Phase, Recorded, State, Transition, event::Dispatched};
 use crate::domain::{ids::CaseId, time::UnixMs};
 
 /// A history that does not hold together.

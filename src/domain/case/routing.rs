@@ -49,7 +49,8 @@ pub fn time_class<'a>(leaf: &'a Leaf, urgency: Urgency) -> &'a str {
 /// The reason why not.
 pub fn check_class(city: &City, class: &str, urgency: Urgency) -> Result<(), String> {
     if !city.time_classes.contains_key(class) || NOT_CHOSEN.contains(&class) {
-        let known: Vec<_> = city.time_classes.keys().map(String::as_str).filter(|key| !NOT_CHOSEN.contains(key)).collect();
+        let known: Vec<_> =
+            city.time_classes.keys().map(String::as_str).filter(|key| !NOT_CHOSEN.contains(key)).collect();
         return Err(format!("time class `{class}` is none of {}", known.join(", ")));
     }
     let floor = floor(urgency);

@@ -8,7 +8,6 @@ CREATE TABLE cases (
     state TEXT NOT NULL,
     channel TEXT NOT NULL,
     call_id TEXT UNIQUE,
-    lead TEXT,
     unit_due BIGINT,
     -- What `q` is looked for in, lower case.
     search TEXT NOT NULL,
@@ -16,7 +15,14 @@ CREATE TABLE cases (
     updated BIGINT NOT NULL
 );
 CREATE INDEX cases_by_state ON cases (state, id);
-CREATE INDEX cases_by_lead ON cases (lead, id);
+
+-- Units that have a part in a case now.
+CREATE TABLE case_units (
+    unit TEXT NOT NULL,
+    case_id TEXT NOT NULL REFERENCES cases (id),
+    PRIMARY KEY (unit, case_id)
+);
+CREATE INDEX case_units_by_case ON case_units (case_id);
 
 -- The truth of a case; never updated, never deleted.
 CREATE TABLE case_events (

@@ -1,0 +1,91 @@
+//! Turns heard calls into drafts: takes `draft` jobs and finishes each together with its case.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Cases, Drafted};
+use crate::{
+    domain::{draft::Draft, time::UnixMs, transcript::Transcript},
+    jobs::{Job, JobError, Kind, Queue},
+    store::StoreError,
+};
+
+/// Fills the fields: transcript, the caller's number if known, the start of the call.
+pub type Draftsman = Arc<dyn Fn(&Transcript, Option<&str>, UnixMs) -> Draft + Send + Sync>;
+
+/// Drafting takes milliseconds; a lease this long survives a machine that is busy hearing.
+const LEASE: Duration = Duration::from_secs(60);
+/// How long to wait when the database is away.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Drafts until it is told to stop.
+pub async fn drafter_loop(cases: Cases, queue: Queue, draftsman: Draftsman, stopping: CancellationToken) {
+    loop {
+        match queue.next(Kind::Draft, "drafter", LEASE, &stopping).await {
+            Ok(None) => return,
+            Ok(Some(job)) => settle(&cases, &queue, &draftsman, &job).await,
+            Err(error) => {
+                tracing::error!(%error, "no draft jobs can be taken");
+                tokio::select! {
+                    () = stopping.cancelled() => return,
+                    () = tokio::time::sleep(PAUSE) => {}
+                }
+            }
+        }
+    }
+}
+
+async fn settle(cases: &Cases, queue: &Queue, draftsman: &Draftsman, job: &Job) {
+    let Err(trouble) = draft(cases, queue, draftsman, job).await else { return };
+    let outcome = match trouble {
+        Trouble::Lost => return tracing::warn!(job.id = %job.id, "a draft came too late: the lease had run out"),
+        Trouble::Passing(why) => queue.fail(job, &why, true).await,
+        Trouble::Lasting(why) => queue.fail(job, &why, false).await,
+    };
+    match outcome {
+        Ok(outcome) => tracing::warn!(job.id = %job.id, ?outcome, "a draft failed"),
+        // The lease runs out by itself and the job is tried again.
+        Err(error) => tracing::error!(job.id = %job.id, %error, "a failed draft cannot be noted"),
+    }
+}
+
+enum Trouble {
+    /// Somebody else has the job.
+    Lost,
+    Passing(String),
+    /// Another attempt ends the same way.
+    Lasting(String),
+}
+
+async fn draft(cases: &Cases, queue: &Queue, draftsman: &Draftsman, job: &Job) -> Result<Drafted, Trouble> {
+    let call = job.call().map_err(|error| Trouble::Lasting(error.to_string()))?;
+    let store = cases.store();
+    let row = store.call(call).await.map_err(passing)?;
+    let row = row.ok_or_else(|| Trouble::Lasting(format!("call {call} does not exist")))?;
+    let transcript = store.transcript(call).await.map_err(passing)?;
+    let transcript = transcript.ok_or_else(|| Trouble::Lasting(format!("call {call} has no transcript")))?;
+
+    let (write, caller) = (draftsman.clone(), row.caller);
+    let fields = tokio::task::spawn_blocking(move || {
+        let caller = caller.as_ref().map(|caller| caller.reveal().as_str());
+        let fields = write(&transcript, caller, row.started);
+        (transcript, fields)
+    });
+    let (transcript, fields) =
+        fields.await.map_err(|error| Trouble::Passing(format!("drafting broke off: {error}")))?;
+
+    let mut tx = queue.done(job).await.map_err(|error| match error {
+        JobError::LeaseLost(_) => Trouble::Lost,
+        error => Trouble::Passing(error.to_string()),
+    })?;
+    let drafted = cases.draft_from_call(&mut tx, call, &transcript, fields).await;
+    // An error drops the transaction: the job is ours still, and nothing was written.
+    let drafted = drafted.map_err(|error| Trouble::Passing(error.to_string()))?;
+    tx.commit().await.map_err(passing)?;
+    Ok(drafted)
+}
+
+fn passing(error: StoreError) -> Trouble {
+    Trouble::Passing(error.to_string())
+}
