@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use uuid::{NoContext, Timestamp, Uuid};
@@ -51,6 +51,12 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this file is the one that may")]
     pub fn instant(&self) -> Instant {
         Instant::now()
+    }
+
+    /// Time since 1970 as the kernel stamps packets with it; never a standing clock's.
+    #[expect(clippy::disallowed_methods, reason = "this file is the one that may")]
+    pub fn kernel_time(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
     /// A fresh UUIDv7 of [`Clock::now`].

@@ -5,8 +5,20 @@
 //! driven with a given time; the shard only moves bytes between those values and the sockets. Nothing is allocated,
 //! locked, logged or waited for per packet.
 
+mod dtmf;
+mod g711;
+mod latch;
+mod leg;
 mod plane;
+mod ports;
 mod prompt;
+mod recorder;
+mod rtp;
+mod sender;
+mod sequence;
+mod shard;
+mod socket;
+mod timeline;
 
 use std::{
     io,

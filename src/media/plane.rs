@@ -1,35 +1,131 @@
 //! The media plane as the rest of the house sees it.
 
-use std::net::SocketAddr;
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+};
 
 use tokio::sync::mpsc;
 
-use super::{MediaCommand, MediaError, MediaEvent, MediaSettings};
+use super::{
+    MediaCommand, MediaError, MediaEvent, MediaSettings,
+    leg::Leg,
+    ports::Pool,
+    shard::{Message, Shard},
+};
 use crate::{clock::Clock, domain::ids::CallId};
 
-/// Handle to the shard threads.
-#[derive(Clone, Debug)]
-pub struct MediaPlane;
+/// Handle to the shard threads. They end with [`MediaPlane::stop`] or when the last handle is gone.
+#[derive(Clone)]
+pub struct MediaPlane(Arc<Inner>);
+
+struct Inner {
+    clock: Clock,
+    pool: Arc<Pool>,
+    shards: Vec<SyncSender<Message>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Which shard carries a call.
+    calls: Mutex<HashMap<CallId, usize>>,
+}
 
 impl MediaPlane {
+    /// Messages that wait for a shard: a dozen for each of its calls.
+    const RING: usize = 2_400;
+    /// Events that wait for the calls.
+    const EVENTS: usize = 4_096;
+
     /// Starts the shard threads. Events of all calls come out of the one receiver (bounded; what does not fit is
     /// counted, never waited for).
-    pub fn start(_settings: MediaSettings, _clock: Clock) -> Result<(Self, mpsc::Receiver<MediaEvent>), MediaError> {
-        unimplemented!()
+    pub fn start(settings: MediaSettings, clock: Clock) -> Result<(Self, mpsc::Receiver<MediaEvent>), MediaError> {
+        if settings.shards == 0 {
+            return Err(MediaError::Settings("rtp.shards is 0; one thread is needed at least".into()));
+        }
+        let pool = Arc::new(Pool::new(settings.address, settings.ports)?);
+        let (events, receiver) = mpsc::channel(Self::EVENTS);
+        let (mut shards, mut threads) = (Vec::new(), Vec::new());
+        for number in 0..settings.shards {
+            let failed = |source| MediaError::Thread { shard: number, source };
+            let (sender, messages) = sync_channel(Self::RING);
+            let shard = Shard::new(clock.clone(), messages, events.clone()).map_err(failed)?;
+            let thread = std::thread::Builder::new().name(format!("media-{number}"));
+            threads.push(thread.spawn(move || shard.run()).map_err(failed)?);
+            shards.push(sender);
+        }
+        let (threads, calls) = (Mutex::new(threads), Mutex::default());
+        Ok((Self(Arc::new(Inner { clock, pool, shards, threads, calls })), receiver))
     }
 
     /// Takes an even RTP port and the odd RTCP port above it for a call.
     ///
     /// * returns — the address RTP is received at (and sent from).
-    pub fn open(&self, _call: CallId) -> Result<SocketAddr, MediaError> {
-        unimplemented!()
+    pub fn open(&self, call: CallId) -> Result<SocketAddr, MediaError> {
+        let mut calls = self.calls();
+        if calls.contains_key(&call) {
+            return Err(MediaError::Twice(call));
+        }
+        let pair = self.0.pool.take()?;
+        let address = pair.address;
+        let mut load = vec![0_usize; self.0.shards.len()];
+        for shard in calls.values() {
+            load[*shard] += 1;
+        }
+        let shard = (0..load.len()).min_by_key(|shard| load[*shard]).unwrap_or(0);
+        let leg = Box::new(Leg::new(call, self.0.clock.instant(), self.0.clock.random()));
+        self.send(shard, call, Message::Open { call, pair, leg })?;
+        calls.insert(call, shard);
+        Ok(address)
     }
 
     /// Hands a command to the call's leg; never waits.
-    pub fn command(&self, _call: CallId, _command: MediaCommand) -> Result<(), MediaError> {
-        unimplemented!()
+    pub fn command(&self, call: CallId, command: MediaCommand) -> Result<(), MediaError> {
+        let shard = *self.calls().get(&call).ok_or(MediaError::NoLeg(call))?;
+        let closing = matches!(command, MediaCommand::Close);
+        self.send(shard, call, Message::Command { call, command, at: self.0.clock.instant() })?;
+        if closing {
+            self.calls().remove(&call);
+        }
+        Ok(())
     }
 
     /// Ends all legs and joins the threads (a few milliseconds).
-    pub fn stop(&self) {}
+    pub fn stop(&self) {
+        for shard in &self.0.shards {
+            // A full ring is emptied within a tick; a thread that is gone needs no word.
+            let _ = shard.send(Message::Stop);
+        }
+        let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("media: a thread had panicked");
+            }
+        }
+        self.calls().clear();
+    }
+
+    /// Pairs of ports that are free.
+    pub fn free_ports(&self) -> usize {
+        self.0.pool.available()
+    }
+
+    fn send(&self, shard: usize, call: CallId, message: Message) -> Result<(), MediaError> {
+        self.0.shards[shard].try_send(message).map_err(|error| match error {
+            TrySendError::Full(_) => MediaError::Busy(call),
+            TrySendError::Disconnected(_) => MediaError::Stopped,
+        })
+    }
+
+    fn calls(&self) -> MutexGuard<'_, HashMap<CallId, usize>> {
+        self.0.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for MediaPlane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MediaPlane({} calls)", self.calls().len())
+    }
 }

@@ -6,17 +6,25 @@
 //! what a dead process left behind. The recording and its sidecar are the truth of a call; rows are views of them.
 
 mod archive;
+mod peaks;
+mod seal;
 mod sidecar;
+mod spool;
 mod tap;
 pub mod wav;
+mod writer;
 
 use std::{io, path::PathBuf};
 
-pub use archive::{Archive, Peaks};
+pub use archive::Archive;
+pub use peaks::Peaks;
 pub use sidecar::{CallFacts, Closing, Gap, Sealed, Speaker};
 pub use tap::Tap;
 
 use crate::domain::ids::CallId;
+
+/// Samples a second of every recording.
+const RATE: u32 = 8_000;
 
 /// Why a recording could not be begun, sealed or read.
 #[derive(Debug, thiserror::Error)]

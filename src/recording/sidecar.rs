@@ -54,6 +54,31 @@ pub struct Gap {
     pub end_ms: u32,
 }
 
+/// The sidecar while the recording grows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Early {
+    #[serde(flatten)]
+    pub facts: CallFacts,
+    pub answered: Option<UnixMs>,
+    pub speakers: Vec<Speaker>,
+}
+
+impl Early {
+    pub const fn new(facts: CallFacts) -> Self {
+        Self { facts, answered: None, speakers: Vec::new() }
+    }
+
+    /// Adds a span, or moves the end of the one with the same begin.
+    pub fn note(&mut self, new: Speaker) {
+        let same =
+            |old: &&mut Speaker| (old.channel, old.start_ms) == (new.channel, new.start_ms) && old.who == new.who;
+        match self.speakers.iter_mut().rev().find(same) {
+            Some(old) => old.end_ms = new.end_ms,
+            None => self.speakers.push(new),
+        }
+    }
+}
+
 /// The sidecar: everything that is known about a recording that will not change any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
@@ -81,6 +106,12 @@ pub struct Sealed {
 }
 
 impl Sealed {
+    /// Spans of a channel in which no caller and no operator speaks, but an announcement: nothing to be heard there.
+    pub fn prompts(&self, channel: Channel) -> Vec<(u32, u32)> {
+        let spans = self.speakers.iter().filter(|it| it.channel == channel && it.who.starts_with("prompt:"));
+        spans.map(|it| (it.start_ms, it.end_ms)).collect()
+    }
+
     /// Length of the recording, milliseconds.
     pub fn duration_ms(&self) -> u64 {
         self.samples * 1000 / u64::from(self.sample_rate.max(1))

@@ -1,0 +1,159 @@
+//! Puts a leg's sound on the recording's clock.
+
+use std::time::Instant;
+
+use super::{G711, SAMPLE_RATE, sender::FRAME};
+use crate::{
+    domain::{time::UnixMs, transcript::Channel},
+    recording::Tap,
+};
+
+/// Longest sound of one packet that is recorded: 200 ms.
+pub const LONGEST: usize = 1_600;
+
+/// The recording side of a leg. Positions are samples on the leg's clock, which began at `epoch`.
+pub struct Recorder {
+    epoch: Instant,
+    open: Option<Open>,
+    /// The last sounds before the recording began: the command may be overtaken by packets that belong to it.
+    early: [Early; 8],
+    next_early: usize,
+    scratch: [i16; LONGEST],
+}
+
+struct Open {
+    tap: Tap,
+    /// Position of sample 0.
+    zero: i64,
+    /// Span of the caller's sound so far, in samples of the recording.
+    caller: Option<(u64, u64)>,
+}
+
+#[derive(Clone, Copy)]
+struct Early {
+    at: i64,
+    samples: usize,
+    pcm: [i16; 320],
+}
+
+impl Recorder {
+    pub fn new(epoch: Instant) -> Self {
+        let early = [Early { at: 0, samples: 0, pcm: [0; 320] }; 8];
+        Self { epoch, open: None, early, next_early: 0, scratch: [0; LONGEST] }
+    }
+
+    /// A time as position on the leg's clock.
+    pub fn position(&self, time: Instant) -> i64 {
+        let samples = |nanos: u128| i64::try_from(nanos * u128::from(SAMPLE_RATE) / 1_000_000_000).unwrap_or(i64::MAX);
+        match time.checked_duration_since(self.epoch) {
+            Some(since) => samples(since.as_nanos()),
+            None => -samples(self.epoch.duration_since(time).as_nanos()),
+        }
+    }
+
+    /// Begins the recording; its sample 0 is `zero`, `answered` in wall time.
+    pub fn begin(&mut self, mut tap: Tap, zero: Instant, answered: UnixMs) {
+        tap.began(answered);
+        self.open = Some(Open { tap, zero: self.position(zero), caller: None });
+        for index in 0..self.early.len() {
+            let early = self.early[(self.next_early + index) % self.early.len()];
+            self.put_caller(early.at, &early.pcm[..early.samples]);
+        }
+    }
+
+    /// The caller's sound, as it came in a packet.
+    pub fn caller(&mut self, at: i64, codec: G711, payload: &[u8]) {
+        let mut pcm = self.scratch;
+        for (sample, code) in pcm.iter_mut().zip(payload) {
+            *sample = codec.decode(*code);
+        }
+        let pcm = &pcm[..payload.len().min(LONGEST)];
+        if self.open.is_some() {
+            self.put_caller(at, pcm);
+        } else {
+            let samples = pcm.len().min(320);
+            let early = &mut self.early[self.next_early];
+            (early.at, early.samples) = (at, samples);
+            early.pcm[..samples].copy_from_slice(&pcm[..samples]);
+            self.next_early = (self.next_early + 1) % self.early.len();
+        }
+    }
+
+    /// A key was held from `at` on: the span stays silent and is no loss.
+    pub fn key(&mut self, at: i64, samples: u16) {
+        if let Some(open) = &mut self.open {
+            let from = at - open.zero;
+            let clip = |position: i64| u64::try_from(position).unwrap_or(0);
+            open.tap.silence(Channel::Caller, clip(from), clip(from + i64::from(samples)));
+        }
+    }
+
+    /// What we sent.
+    pub fn sent(&mut self, due: Instant, pcm: &[i16; FRAME]) {
+        let at = self.position(due);
+        if let Some(open) = &mut self.open {
+            open.put(Channel::Operator, at, pcm);
+        }
+    }
+
+    /// Who was heard on the right channel.
+    pub fn speaker(&mut self, who: &str, from: Instant, to: Instant) {
+        let (from, to) = (self.position(from), self.position(to));
+        if let Some(open) = &mut self.open
+            && to > open.zero
+        {
+            let clip = |position: i64| u64::try_from(position - open.zero).unwrap_or(0);
+            open.tap.speaker(Channel::Operator, who, clip(from), clip(to));
+        }
+    }
+
+    /// Lets the recording grow to `now`.
+    pub fn advance(&mut self, now: Instant) {
+        let now = self.position(now);
+        if let Some(open) = &mut self.open {
+            open.tap.advance(u64::try_from(now - open.zero).unwrap_or(0));
+        }
+    }
+
+    /// Ends the recording at `end`.
+    pub fn end(&mut self, end: Instant) {
+        let end = self.position(end);
+        if let Some(mut open) = self.open.take() {
+            if let Some((from, to)) = open.caller {
+                open.tap.speaker(Channel::Caller, "caller", from, to);
+            }
+            open.tap.finish(u64::try_from(end - open.zero).unwrap_or(0));
+        }
+    }
+
+    fn put_caller(&mut self, at: i64, pcm: &[i16]) {
+        let Some(open) = &mut self.open else { return };
+        let Some((from, to)) = open.put(Channel::Caller, at, pcm) else { return };
+        if let Some((first, last)) = &mut open.caller {
+            (*first, *last) = ((*first).min(from), (*last).max(to));
+        } else {
+            open.caller = Some((from, to));
+            open.tap.speaker(Channel::Caller, "caller", from, to);
+        }
+    }
+}
+
+impl Open {
+    /// Cuts what lies before sample 0.
+    fn put(&mut self, channel: Channel, at: i64, pcm: &[i16]) -> Option<(u64, u64)> {
+        let at = at - self.zero;
+        let before = usize::try_from(-at).unwrap_or(0).min(pcm.len());
+        let (at, pcm) = (u64::try_from(at).unwrap_or(0), &pcm[before..]);
+        if pcm.is_empty() {
+            return None;
+        }
+        self.tap.push(channel, at, pcm);
+        Some((at, at + pcm.len() as u64))
+    }
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Recorder(open: {})", self.open.is_some())
+    }
+}

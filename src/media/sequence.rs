@@ -1,0 +1,165 @@
+//! Counting by sequence number: what was lost, came twice or out of order; and interarrival jitter.
+
+/// How a packet stands to those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    InOrder,
+    /// Fills a hole.
+    Reordered,
+    /// Seen before, or so old that nobody can tell.
+    Duplicate,
+}
+
+/// Sequence numbers of one stream; a new SSRC or a jump of more than 1,000 begins a new one.
+#[derive(Debug, Default)]
+pub struct Sequence {
+    current: Option<Run>,
+    lost_before: u64,
+    jitter: f64,
+    last_transit: Option<i64>,
+}
+
+#[derive(Debug)]
+struct Run {
+    ssrc: u32,
+    highest: u16,
+    /// Packets that should have come.
+    expected: u64,
+    /// Packets that came, each counted once.
+    received: u64,
+    /// Bit n: the packet n before `highest` came.
+    seen: u128,
+}
+
+impl Sequence {
+    /// A difference beyond this is a new start of the sender, not loss (RFC 3550 A.1 takes 3,000 and 100).
+    const JUMP: i16 = 1_000;
+
+    /// Notes a packet.
+    pub fn note(&mut self, ssrc: u32, sequence: u16) -> Arrival {
+        if let Some(run) = &mut self.current
+            && run.ssrc == ssrc
+        {
+            let ahead = sequence.wrapping_sub(run.highest).cast_signed();
+            if ahead.unsigned_abs() <= Self::JUMP.unsigned_abs() {
+                return run.note(sequence, ahead);
+            }
+        }
+        self.lost_before += self.current.take().map_or(0, |run| run.lost());
+        self.last_transit = None;
+        self.current = Some(Run { ssrc, highest: sequence, expected: 1, received: 1, seen: 1 });
+        Arrival::InOrder
+    }
+
+    /// Takes the transit time of an audio packet into the jitter.
+    ///
+    /// * `transit` — arrival minus timestamp in units of 1/8000 s, from any fixed origin.
+    pub fn transit(&mut self, transit: i64) {
+        if let Some(last) = self.last_transit.replace(transit) {
+            let change = i32::try_from(transit - last).unwrap_or(i32::MAX);
+            self.jitter = smooth_jitter(self.jitter, change);
+        }
+    }
+
+    /// Packets that never came.
+    pub fn lost(&self) -> u64 {
+        self.lost_before + self.current.as_ref().map_or(0, Run::lost)
+    }
+
+    /// Milliseconds.
+    pub fn jitter_ms(&self) -> f64 {
+        self.jitter / 8.0
+    }
+}
+
+impl Run {
+    fn note(&mut self, sequence: u16, ahead: i16) -> Arrival {
+        if ahead > 0 {
+            let steps = u32::from(ahead.unsigned_abs());
+            self.seen = self.seen.checked_shl(steps).unwrap_or(0) | 1;
+            self.highest = sequence;
+            self.expected += u64::from(steps);
+            self.received += 1;
+            return Arrival::InOrder;
+        }
+        match 1_u128.checked_shl(u32::from(ahead.unsigned_abs())) {
+            Some(bit) if self.seen & bit == 0 => {
+                self.seen |= bit;
+                self.received += 1;
+                // Before the first packet of the run: it was not expected either.
+                self.expected = self.expected.max(u64::from(ahead.unsigned_abs()) + 1).max(self.received);
+                Arrival::Reordered
+            }
+            _ => Arrival::Duplicate,
+        }
+    }
+
+    fn lost(&self) -> u64 {
+        self.expected.saturating_sub(self.received)
+    }
+}
+
+/// Smooths interarrival jitter the way receivers report it.
+///
+/// * `transit_delta` — change in relative transit time, in RTP timestamp units (125 µs each at 8 kHz).
+/// * returns — the new estimate, same unit.
+///
+/// Source: RFC 3550 §6.4.1, gain 1/16.
+fn smooth_jitter(estimate: f64, transit_delta: i32) -> f64 {
+    estimate + (f64::from(transit_delta.unsigned_abs()) - estimate) / 16.0
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn loss_reordering_and_duplicates_are_counted_across_the_wrap() {
+        let mut sequence = Sequence::default();
+        let heard: Vec<_> = [65_533, 65_534, 0, 65_535, 65_535, 3, 2].map(|number| sequence.note(1, number)).into();
+        use Arrival::{Duplicate as D, InOrder as I, Reordered as R};
+        assert_eq!(heard, [I, I, I, R, D, I, R]);
+        assert_eq!(sequence.lost(), 1, "only number 1 is missing");
+    }
+
+    #[test]
+    fn a_new_source_begins_anew_and_keeps_what_was_lost_before() {
+        let mut sequence = Sequence::default();
+        for (ssrc, number) in [(1, 10), (1, 12), (2, 40_000), (2, 40_001), (2, 10)] {
+            sequence.note(ssrc, number);
+        }
+        assert_eq!(sequence.lost(), 1);
+    }
+
+    #[test]
+    fn even_arrival_has_no_jitter_and_uneven_has() {
+        let mut sequence = Sequence::default();
+        for _ in 0..100 {
+            sequence.transit(5_000);
+        }
+        assert!(sequence.jitter_ms() < 1e-9);
+        for step in 0..200 {
+            sequence.transit(5_000 + (step % 2) * 80);
+        }
+        assert!((sequence.jitter_ms() - 10.0).abs() < 0.1, "80 units are 10 ms");
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_of_a_window_loses_nothing(
+            start in any::<u16>(),
+            order in Just((0..60_u16).collect::<Vec<_>>()).prop_shuffle(),
+        ) {
+            let mut sequence = Sequence::default();
+            for step in &order {
+                prop_assert_ne!(sequence.note(9, start.wrapping_add(*step)), Arrival::Duplicate);
+            }
+            prop_assert_eq!(sequence.lost(), 0);
+            for step in order {
+                prop_assert_eq!(sequence.note(9, start.wrapping_add(step)), Arrival::Duplicate);
+            }
+        }
+    }
+}

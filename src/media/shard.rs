@@ -1,0 +1,197 @@
+//! A thread that carries many legs: moves bytes between them and their sockets, in ticks.
+
+use std::{
+    collections::HashMap,
+    sync::mpsc::{Receiver, TryRecvError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::mpsc::Sender;
+
+use super::{
+    MediaCommand, MediaEvent,
+    leg::Leg,
+    ports::Pair,
+    socket::{Batch, Poller},
+};
+use crate::{clock::Clock, domain::ids::CallId};
+
+/// What the plane tells a shard.
+pub enum Message {
+    Open { call: CallId, pair: Pair, leg: Box<Leg> },
+    Command { call: CallId, command: MediaCommand, at: Instant },
+    Stop,
+}
+
+/// The thread's state.
+pub struct Shard {
+    clock: Clock,
+    messages: Receiver<Message>,
+    events: Sender<MediaEvent>,
+    poller: Poller,
+    /// Slots are used again; a token is slot * 2, plus 1 for RTCP.
+    slots: Vec<Option<Slot>>,
+    calls: HashMap<CallId, usize>,
+    batch: Batch,
+    ready: Vec<u64>,
+}
+
+struct Slot {
+    leg: Box<Leg>,
+    pair: Pair,
+}
+
+impl Shard {
+    /// A packet waits at most this long: 1.2 ms in the middle.
+    const TICK: Duration = Duration::from_millis(2);
+    /// Messages per tick; the rest waits for the next one.
+    const MESSAGES: usize = 256;
+    /// Batches per socket and tick: a flood on one port does not starve the others.
+    const BATCHES: usize = 4;
+    /// A kernel time stamp is believed up to this age; wall time may be set meanwhile.
+    const OLDEST: Duration = Duration::from_secs(2);
+
+    pub fn new(clock: Clock, messages: Receiver<Message>, events: Sender<MediaEvent>) -> std::io::Result<Self> {
+        Ok(Self {
+            clock,
+            messages,
+            events,
+            poller: Poller::new()?,
+            slots: Vec::new(),
+            calls: HashMap::new(),
+            batch: Batch::new(),
+            ready: Vec::with_capacity(256),
+        })
+    }
+
+    /// Runs until told to stop.
+    pub fn run(mut self) {
+        loop {
+            let began = self.clock.instant();
+            if !self.take_messages() {
+                break;
+            }
+            self.receive();
+            self.send();
+            std::thread::sleep(Self::TICK.saturating_sub(self.clock.instant().duration_since(began)));
+        }
+        for call in self.calls.keys().copied().collect::<Vec<_>>() {
+            self.command(call, MediaCommand::Close, self.clock.instant());
+        }
+    }
+
+    /// Waits for a message if there is nothing else to do.
+    ///
+    /// * returns — false when it is time to stop.
+    fn take_messages(&mut self) -> bool {
+        for _ in 0..Self::MESSAGES {
+            let message = if self.calls.is_empty() {
+                self.messages.recv().map_err(|_| TryRecvError::Disconnected)
+            } else {
+                self.messages.try_recv()
+            };
+            match message {
+                Ok(Message::Open { call, pair, leg }) => self.open(call, pair, leg),
+                Ok(Message::Command { call, command, at }) => self.command(call, command, at),
+                Ok(Message::Stop) | Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Empty) => break,
+            }
+        }
+        true
+    }
+
+    fn open(&mut self, call: CallId, pair: Pair, leg: Box<Leg>) {
+        let index = self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        let token = index as u64 * 2;
+        let watched = self.poller.add(&pair.rtp, token).and_then(|()| self.poller.add(&pair.rtcp, token + 1));
+        if let Err(error) = watched {
+            tracing::error!(call.id = %call, error = &error as &dyn std::error::Error, "media: socket not watched");
+        }
+        self.slots[index] = Some(Slot { leg, pair });
+        self.calls.insert(call, index);
+    }
+
+    fn command(&mut self, call: CallId, command: MediaCommand, at: Instant) {
+        let Some(&index) = self.calls.get(&call) else { return };
+        let closing = matches!(command, MediaCommand::Close);
+        if closing {
+            self.drain(index);
+        }
+        let Some(slot) = &mut self.slots[index] else { return };
+        slot.leg.handle_command(command, at, self.clock.now());
+        tell(&self.events, &mut slot.leg);
+        if closing {
+            let stats = slot.leg.stats();
+            self.calls.remove(&call);
+            // Ports are free before anybody hears of it.
+            self.slots[index] = None;
+            tell_one(&self.events, MediaEvent::Closed { call, stats });
+        }
+    }
+
+    /// Takes the last packets of a call that is about to end.
+    fn drain(&mut self, index: usize) {
+        for token in [index * 2, index * 2 + 1] {
+            self.receive_from(token);
+        }
+    }
+
+    fn receive(&mut self) {
+        let mut ready = std::mem::take(&mut self.ready);
+        self.poller.poll(&mut ready);
+        for token in &ready {
+            self.receive_from(usize::try_from(*token).unwrap_or(usize::MAX));
+        }
+        self.ready = ready;
+    }
+
+    fn receive_from(&mut self, token: usize) {
+        let Some(Some(Slot { leg, pair })) = self.slots.get_mut(token / 2) else { return };
+        let rtcp = token % 2 == 1;
+        let socket = if rtcp { &pair.rtcp } else { &pair.rtp };
+        let (now, wall) = (self.clock.instant(), self.clock.kernel_time());
+        for _ in 0..Self::BATCHES {
+            let count = self.batch.receive(socket, |datagram| {
+                let age = datagram.stamped.and_then(|stamped| wall.checked_sub(stamped));
+                let age = age.filter(|age| *age <= Self::OLDEST).unwrap_or_default();
+                let at = now.checked_sub(age).unwrap_or(now);
+                match datagram.bytes {
+                    _ if rtcp => leg.handle_rtcp(at, datagram.from),
+                    Some(bytes) => leg.handle_rtp(at, datagram.from, bytes),
+                    None => leg.handle_oversized(),
+                }
+            });
+            if !Batch::is_full(count) {
+                break;
+            }
+        }
+    }
+
+    fn send(&mut self) {
+        let now = self.clock.instant();
+        for Slot { leg, pair } in self.slots.iter_mut().flatten() {
+            leg.handle_timeout(now);
+            while let Some((to, packet)) = leg.poll_transmit(now) {
+                if pair.rtp.send_to(packet, to).is_err() {
+                    leg.handle_send_failed();
+                }
+            }
+            tell(&self.events, leg);
+        }
+    }
+}
+
+fn tell(events: &Sender<MediaEvent>, leg: &mut Leg) {
+    while let Some(event) = leg.poll_event() {
+        tell_one(events, event);
+    }
+}
+
+fn tell_one(events: &Sender<MediaEvent>, event: MediaEvent) {
+    if events.try_send(event).is_err() {
+        metrics::counter!("media_events_lost_total").increment(1);
+    }
+}
