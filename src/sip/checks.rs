@@ -176,7 +176,10 @@ mod tests {
     fn the_number_is_found_in_every_way_of_writing_an_address() {
         let user = |value: &str| uri_user(value).unwrap_or_default();
         assert_eq!(user("sip:12345@192.0.2.1:5060;transport=udp"), "12345");
-        assert_eq!(user("\"张三 <sip:9@x>\" <sip:13800000000;phone-context=+86@gw.example;user=phone>;tag=a"), "13800000000");
+        assert_eq!(
+            user("\"张三 <sip:9@x>\" <sip:13800000000;phone-context=+86@gw.example;user=phone>;tag=a"),
+            "13800000000"
+        );
         assert_eq!(user("<tel:+8613800000000;x=1>;tag=a"), "+8613800000000");
         assert_eq!(user("sip:1%33800@x"), "13800");
         assert_eq!(user("sip:a:secret@x"), "a");

@@ -150,7 +150,11 @@ impl<'a> Message<'a> {
         let bad = |reason| Err(Fault::bad(reason));
         let words: Vec<&str> = self.start.split(' ').collect();
         if self.is_response() {
-            return if self.complete && length <= LONGEST && self.body_is_whole() { Ok(()) } else { bad("Bad Response") };
+            return if self.complete && length <= LONGEST && self.body_is_whole() {
+                Ok(())
+            } else {
+                bad("Bad Response")
+            };
         }
         let [method, uri, version] = words[..] else { return bad("Bad Request Line") };
         if method.is_empty() || !method.bytes().all(is_token) || uri.is_empty() || !version.starts_with("SIP/") {
@@ -210,7 +214,9 @@ impl<'a> Message<'a> {
         let scheme = uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
         match scheme.as_deref() {
             Some("sip" | "sips" | "tel") => Ok(()),
-            Some(other) if !other.is_empty() && other.bytes().all(|it| it.is_ascii_alphanumeric() || b"+-.".contains(&it)) => {
+            Some(other)
+                if !other.is_empty() && other.bytes().all(|it| it.is_ascii_alphanumeric() || b"+-.".contains(&it)) =>
+            {
                 Err(Fault(416, "Unsupported URI Scheme", String::new()))
             }
             _ => bad("Bad Request-URI"),
@@ -264,9 +270,9 @@ impl<'a> Message<'a> {
     /// The same for each repetition of a request, so that its refusals carry one tag (FNV-1a).
     fn fingerprint(&self) -> u64 {
         let values = ["Call-ID", "From", "CSeq", "Via"].into_iter().flat_map(|name| self.values(name));
-        values.flat_map(str::bytes).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        values
+            .flat_map(str::bytes)
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
     }
 }
 

@@ -69,7 +69,10 @@ fn each_fault_has_its_own_answer() {
     for name in ["From", "To", "Call-ID", "CSeq", "Contact"] {
         assert_eq!(status(&without(name)), Some(400), "{name}");
     }
-    assert_eq!(status(&with("To", &format!("To: <sip:12345@192.0.2.1>\r\nSubject: {}", "x".repeat(LONGEST)))), Some(513));
+    assert_eq!(
+        status(&with("To", &format!("To: <sip:12345@192.0.2.1>\r\nSubject: {}", "x".repeat(LONGEST)))),
+        Some(513)
+    );
 }
 
 #[test]
@@ -87,7 +90,10 @@ fn a_refusal_goes_where_via_says_and_tells_what_we_saw() {
     let text = String::from_utf8(bytes).expect("text");
     assert_eq!(to, source());
     assert!(text.starts_with("SIP/2.0 501 Not Implemented\r\n"), "{text}");
-    assert!(text.contains("Via: SIP/2.0/UDP 192.0.2.7:5070;branch=z9hG4bK1;rport=5070;received=192.0.2.7\r\n"), "{text}");
+    assert!(
+        text.contains("Via: SIP/2.0/UDP 192.0.2.7:5070;branch=z9hG4bK1;rport=5070;received=192.0.2.7\r\n"),
+        "{text}"
+    );
     assert!(text.contains("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE\r\n"), "{text}");
     assert!(text.contains("To: <sip:12345@192.0.2.1>;tag="), "{text}");
 

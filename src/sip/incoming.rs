@@ -107,6 +107,11 @@ impl Incoming {
         self.end(status);
     }
 
+    /// Whether the caller has given up already.
+    pub fn is_cancelled(&self) -> bool {
+        self.link.as_ref().is_none_or(|link| link.leg.dialog.state().is_terminated())
+    }
+
     fn end(&mut self, status: u16) {
         if let Some(link) = self.link.take() {
             // Fails only if the transaction has ended already.
@@ -141,5 +146,13 @@ impl Answered {
 impl Drop for Answered {
     fn drop(&mut self) {
         self.hang_up();
+    }
+}
+
+#[cfg(test)]
+impl Incoming {
+    /// Our tag, which a caller learns from a 180 or the 200 only.
+    pub(super) fn tag(&self) -> String {
+        self.link.as_ref().map(|link| link.leg.dialog.id().local_tag).unwrap_or_default()
     }
 }

@@ -129,9 +129,7 @@ impl Leg {
                 (StatusCode::OK, sdp, Some(session.offer().into_bytes()), None)
             }
             Ok(Some(offer)) => match session.answer(&offer) {
-                Ok((text, agreed)) => {
-                    (StatusCode::OK, sdp, Some(text.into_bytes()), Some(LegEvent::Settled(agreed)))
-                }
+                Ok((text, agreed)) => (StatusCode::OK, sdp, Some(text.into_bytes()), Some(LegEvent::Settled(agreed))),
                 Err(_) => (StatusCode::NotAcceptableHere, Vec::new(), None, None),
             },
         }

@@ -14,6 +14,8 @@ mod leg;
 mod merged;
 pub mod sdp;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 use std::{
     io,

@@ -241,7 +241,8 @@ mod tests {
     #[test]
     fn directions_and_the_old_hold_address_are_mirrored() {
         let with = |line: &str| {
-            choose(&format!("v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP 8\n{line}\n")).map(|it| (it.send, it.receive))
+            choose(&format!("v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP 8\n{line}\n"))
+                .map(|it| (it.send, it.receive))
         };
         assert_eq!(with("a=mid:1"), Some((true, true)));
         assert_eq!(with("a=sendonly"), Some((false, true)));

@@ -161,8 +161,7 @@ mod tests {
     fn hold_by_address_keeps_the_address_of_before() {
         let mut session = session();
         session.answer(&parse("v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP 8\n")).expect("talk");
-        let (text, agreed) =
-            session.answer(&parse("v=0\nc=IN IP4 0.0.0.0\nm=audio 4000 RTP/AVP 8\n")).expect("hold");
+        let (text, agreed) = session.answer(&parse("v=0\nc=IN IP4 0.0.0.0\nm=audio 4000 RTP/AVP 8\n")).expect("hold");
         assert_eq!((agreed.address.to_string().as_str(), agreed.send), ("192.0.2.1:4000", false));
         assert!(text.contains("a=recvonly"));
     }
@@ -172,9 +171,7 @@ mod tests {
         let mut session = session();
         let offer = session.offer();
         assert_eq!(parse(&offer).choose().expect("our own offer").1.payload_type, 8);
-        let answer = parse(
-            "v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP 0 101\na=rtpmap:101 telephone-event/8000\n",
-        );
+        let answer = parse("v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP 0 101\na=rtpmap:101 telephone-event/8000\n");
         let agreed = session.accept(&answer).expect("PCMU");
         assert_eq!((agreed.codec, agreed.telephone_event), (Codec::Pcmu, Some(101)));
         assert_eq!(session.offer(), offer, "the same words, the same version");
