@@ -4,6 +4,7 @@ mod config;
 mod model;
 mod openapi;
 mod progress;
+mod transcribe;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -31,6 +32,8 @@ enum Command {
     Model(model::Command),
     /// Prints the description of the HTTP API.
     Openapi,
+    /// Hears a recording.
+    Transcribe(transcribe::Command),
 }
 
 impl Cli {
@@ -48,6 +51,7 @@ pub fn run() -> ExitCode {
         Command::Config(command) => config::run(&cli, command),
         Command::Model(command) => model::run(&cli, command),
         Command::Openapi => openapi::run(),
+        Command::Transcribe(command) => transcribe::run(&cli, command),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -45,7 +45,7 @@ pub(super) fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
         Command::Install { name, from } => {
             let wanted = models::model(name)?;
             install(&settings.models, name, from.as_deref())?;
-            if wanted.kind == ModelKind::Recogniser {
+            if wanted.kind == ModelKind::Recognizer {
                 match install(&settings.models, DETECTOR, from.as_deref()) {
                     Err(error) if from.is_some() => {
                         println!("note: {name} also needs {DETECTOR}: {error:#}");
@@ -63,7 +63,7 @@ pub(super) fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
         Command::Verify => {
             let in_use = models::ModelFiles::locate(&settings.models, &settings.model)?;
             let mut files = models::present(&settings.models)?;
-            for file in [in_use.recogniser, in_use.detector] {
+            for file in [in_use.recognizer, in_use.detector] {
                 if !files.contains(&file) {
                     files.push(file);
                 }

@@ -12,7 +12,9 @@ use crate::config::Log;
 
 /// Starts logging to standard error. rsipstack's own `info` events hold whole SIP messages and are kept out.
 pub fn init(log: &Log) {
-    let filter = EnvFilter::new(format!("{},rsipstack=warn", log.filter));
+    // whisper.cpp tells its life at every load; who wants it names `whisper_rs` in the filter.
+    let quiet = if log.filter.contains("whisper_rs") { "" } else { ",whisper_rs=warn" };
+    let filter = EnvFilter::new(format!("{},rsipstack=warn{quiet}", log.filter));
     let registry = tracing_subscriber::registry().with(filter);
     // A second start in one process (tests) keeps the first subscriber.
     let _ = if log.json {

@@ -11,7 +11,7 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../../../models/catalogue.json")).expect("a test reads the catalogue")
 });
 
-/// The voice detector every recogniser needs.
+/// The voice detector every recognizer needs.
 pub const DETECTOR: &str = "silero-vad";
 
 #[derive(Debug, Deserialize)]
@@ -42,7 +42,7 @@ pub struct Model {
 #[serde(rename_all = "snake_case")]
 pub enum ModelKind {
     /// Sound to words.
-    Recogniser,
+    Recognizer,
     /// Speech or not.
     Detector,
 }

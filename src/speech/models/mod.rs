@@ -27,10 +27,10 @@ pub struct ModelFile {
     pub sha256: String,
 }
 
-/// What a recogniser is made of.
+/// What a recognizer is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelFiles {
-    pub recogniser: ModelFile,
+    pub recognizer: ModelFile,
     pub detector: ModelFile,
 }
 
@@ -40,19 +40,19 @@ impl ModelFiles {
     /// * `models` — the folder of models.
     /// * `name` — in the catalogue or imported.
     pub fn locate(models: &Path, name: &str) -> Result<Self, SpeechError> {
-        let recogniser = match catalogue::model(name) {
+        let recognizer = match catalogue::model(name) {
             Ok(model) if model.kind == ModelKind::Detector => {
                 return Err(SpeechError::Wrong(format!("`{name}` tells speech from noise; it does not hear words")));
             }
             Ok(model) => installed(models, model),
             Err(unknown) => import::imported(models)?.into_iter().find(|file| file.name == name).ok_or(unknown)?,
         };
-        Ok(Self { recogniser, detector: installed(models, catalogue::model(DETECTOR)?) })
+        Ok(Self { recognizer, detector: installed(models, catalogue::model(DETECTOR)?) })
     }
 
     /// Hashes both files.
     pub fn verify(&self) -> Result<(), SpeechError> {
-        self.recogniser.verify(&mut |_| {})?;
+        self.recognizer.verify(&mut |_| {})?;
         self.detector.verify(&mut |_| {})
     }
 }

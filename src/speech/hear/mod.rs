@@ -1,0 +1,12 @@
+//! Hearing: one side of a call in, its utterances out.
+
+mod engine;
+mod guard;
+mod recognizer;
+mod resample;
+mod text;
+mod vad;
+mod wav;
+
+pub use recognizer::{Recognizer, Skip, check_processor};
+pub use text::simplify;

@@ -1,0 +1,226 @@
+//! One side of a call from sound to utterances.
+
+use std::path::Path;
+
+use super::{
+    engine::{Decoded, Engine},
+    guard::{self, Claim},
+    resample::Upsampler,
+    text,
+    vad::{self, FRAME_MS, Span},
+    wav::Recording,
+};
+use crate::{
+    domain::transcript::{Channel, Transcript, Utterance},
+    speech::{ModelFiles, SpeechError},
+};
+
+/// Sound before and after an utterance that goes to the model with it.
+const MARGIN_MS: u32 = 200;
+/// The detector runs over pieces of this length, so that a long call needs no more memory than a short one.
+const PIECE_MS: u32 = 60_000;
+/// The detector listens to this much before each piece, since it starts with no memory.
+const WARM_UP_MS: u32 = 1024;
+
+/// Hears; one per thread. [`Recognizer::fork`] shares the weights.
+pub struct Recognizer {
+    engine: Engine,
+    prompt: String,
+}
+
+/// A stretch of one channel that is not to be heard: an announcement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Skip {
+    pub channel: Channel,
+    /// Milliseconds since the start of the recording.
+    pub start_ms: u32,
+    /// Milliseconds since the start of the recording.
+    pub end_ms: u32,
+}
+
+impl Recognizer {
+    /// Checks the processor and the files' hashes, then loads them.
+    ///
+    /// * `prompt` — first words for the model: simplified Chinese with punctuation.
+    pub fn open(files: &ModelFiles, prompt: &str) -> Result<Self, SpeechError> {
+        check_processor()?;
+        files.verify()?;
+        Ok(Self { engine: Engine::load(files, prompt)?, prompt: prompt.to_owned() })
+    }
+
+    /// Another one for another thread, over the same weights.
+    pub fn fork(&self) -> Result<Self, SpeechError> {
+        Ok(Self { engine: self.engine.fork()?, prompt: self.prompt.clone() })
+    }
+
+    /// Hears a whole recording: left the caller, right everybody else; a mono file is the caller.
+    ///
+    /// * `progress` — called after every minute searched and every utterance read.
+    pub fn transcribe(
+        &mut self,
+        wav: &Path,
+        skip: &[Skip],
+        progress: &mut dyn FnMut(),
+    ) -> Result<Transcript, SpeechError> {
+        let recording = Recording::open(wav)?;
+        let mut utterances = Vec::new();
+        for (index, channel) in [(0, Channel::Caller), (1, Channel::Operator)] {
+            if index < recording.channels {
+                let spans: Vec<_> = skip
+                    .iter()
+                    .filter(|skip| skip.channel == channel)
+                    .map(|skip| (skip.start_ms, skip.end_ms))
+                    .collect();
+                let pcm = recording.channel(index)?;
+                utterances.append(&mut self.hear(channel, &pcm, recording.rate, &spans, progress)?);
+            }
+        }
+        utterances.sort_by_key(|utterance| (utterance.start_ms, utterance.channel));
+        Ok(Transcript { utterances, r#final: true })
+    }
+
+    /// Hears one side.
+    ///
+    /// * `rate` — samples a second, 8000 to 48000.
+    /// * `skip` — spans in milliseconds that are not to be heard.
+    /// * `progress` — called after every minute searched and every utterance read.
+    pub fn hear(
+        &mut self,
+        channel: Channel,
+        pcm: &[i16],
+        rate: u32,
+        skip: &[(u32, u32)],
+        progress: &mut dyn FnMut(),
+    ) -> Result<Vec<Utterance>, SpeechError> {
+        let mut upsampler = Upsampler::new(rate)?;
+        let side = Side { pcm, rate, skip };
+        let probabilities = self.detect(&side, &mut upsampler, progress)?;
+        let mut utterances = Vec::new();
+        for span in vad::utterances(&probabilities) {
+            let sound = side.cut(span.start_ms.saturating_sub(MARGIN_MS), span.end_ms.saturating_add(MARGIN_MS));
+            let decoded = self.engine.decode(upsampler.convert(&sound)?)?;
+            progress();
+            if let Some(text) = self.believe(&decoded, span, &sound, rate) {
+                let (start_ms, end_ms) = (span.start_ms, span.end_ms.min(side.length_ms()));
+                utterances.push(Utterance { channel, start_ms, end_ms, text, confidence: decoded.confidence });
+            }
+        }
+        Ok(utterances)
+    }
+
+    /// Reads a piece of sound as it is: no detector, no guards. The baseline [`Recognizer::hear`] is measured against.
+    pub fn read(&mut self, pcm: &[i16], rate: u32) -> Result<String, SpeechError> {
+        let sound = Upsampler::new(rate)?.convert(pcm)?;
+        Ok(self.engine.decode(sound)?.text)
+    }
+
+    fn detect(
+        &mut self,
+        side: &Side<'_>,
+        upsampler: &mut Upsampler,
+        progress: &mut dyn FnMut(),
+    ) -> Result<Vec<f32>, SpeechError> {
+        let mut probabilities = Vec::new();
+        let mut start = 0;
+        while start < side.length_ms() {
+            let warm_up = start.min(WARM_UP_MS);
+            let sound = upsampler.convert(&side.cut(start - warm_up, start + PIECE_MS))?;
+            let found = self.engine.detect(&sound)?;
+            let known = usize::try_from(warm_up / FRAME_MS).unwrap_or(0);
+            let wanted = usize::try_from(PIECE_MS / FRAME_MS).unwrap_or(0);
+            probabilities.extend(found.iter().skip(known).take(wanted));
+            start += PIECE_MS;
+            progress();
+        }
+        side.mask(&mut probabilities);
+        Ok(probabilities)
+    }
+
+    fn believe(&self, decoded: &Decoded, span: Span, sound: &[i16], rate: u32) -> Option<String> {
+        let text = text::tidy(&decoded.text);
+        #[expect(clippy::cast_precision_loss, reason = "at most 25 000 ms")]
+        let seconds = (span.end_ms - span.start_ms) as f32 / 1000.0;
+        let (confidence, level_db) = (decoded.confidence, loudest_db(sound, rate));
+        match guard::believe(Claim { text: &text, prompt: &self.prompt, seconds, confidence, level_db }) {
+            Ok(text) => Some(text),
+            Err(doubt) => {
+                tracing::debug!(?doubt, seconds, confidence, level_db, start_ms = span.start_ms, "not believed");
+                None
+            }
+        }
+    }
+}
+
+/// One channel and what of it is not to be heard.
+struct Side<'a> {
+    pcm: &'a [i16],
+    rate: u32,
+    skip: &'a [(u32, u32)],
+}
+
+impl Side<'_> {
+    fn length_ms(&self) -> u32 {
+        let ms = self.pcm.len() as u64 * 1000 / u64::from(self.rate);
+        u32::try_from(ms).unwrap_or(u32::MAX)
+    }
+
+    fn sample(&self, ms: u32) -> usize {
+        let sample = u64::from(ms) * u64::from(self.rate) / 1000;
+        usize::try_from(sample).unwrap_or(usize::MAX).min(self.pcm.len())
+    }
+
+    /// The sound between two times, silent where it is to be skipped.
+    fn cut(&self, from_ms: u32, to_ms: u32) -> Vec<i16> {
+        let (from, to) = (self.sample(from_ms), self.sample(to_ms));
+        let mut sound = self.pcm.get(from..to).unwrap_or_default().to_vec();
+        for (start, end) in self.skip {
+            let (start, end) = (self.sample(*start).max(from), self.sample(*end).min(to));
+            if start < end {
+                sound[start - from..end - from].fill(0);
+            }
+        }
+        sound
+    }
+
+    /// Nobody speaks where it is to be skipped.
+    fn mask(&self, probabilities: &mut [f32]) {
+        let frames = probabilities.len();
+        let frame = |ms: u32| usize::try_from(ms / FRAME_MS).unwrap_or(usize::MAX).min(frames);
+        for (start, end) in self.skip {
+            let (start, end) = (frame(*start), frame(end.saturating_add(FRAME_MS - 1)));
+            if let Some(skipped) = probabilities.get_mut(start..end.max(start)) {
+                skipped.fill(0.0);
+            }
+        }
+    }
+}
+
+/// Root mean square of the loudest 100 ms, decibels below full scale.
+fn loudest_db(sound: &[i16], rate: u32) -> f32 {
+    let window = usize::try_from(rate / 10).unwrap_or(800).max(1);
+    let power = |piece: &[i16]| {
+        let sum: f64 = piece.iter().map(|sample| f64::from(*sample) * f64::from(*sample)).sum();
+        #[expect(clippy::cast_precision_loss, reason = "a few thousand samples")]
+        let mean = sum / piece.len() as f64;
+        mean / (32_768.0 * 32_768.0)
+    };
+    let loudest = sound.chunks(window).map(power).fold(1e-12, f64::max);
+    #[expect(clippy::cast_possible_truncation, reason = "between -120 and 0")]
+    let level = (10.0 * loudest.log10()) as f32;
+    level
+}
+
+/// Whether whisper.cpp, as it is built here, runs on this machine at all.
+pub fn check_processor() -> Result<(), SpeechError> {
+    #[cfg(target_arch = "x86_64")]
+    for (name, present) in [
+        ("AVX2", std::arch::is_x86_feature_detected!("avx2")),
+        ("FMA", std::arch::is_x86_feature_detected!("fma")),
+        ("F16C", std::arch::is_x86_feature_detected!("f16c")),
+    ] {
+        if !present {
+            return Err(SpeechError::Processor(name));
+        }
+    }
+    Ok(())
+}
