@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use crate::recording::RecordingError;
+
 /// The room's errors; each message names the file or name at fault and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum SpeechError {
@@ -26,8 +28,8 @@ pub enum SpeechError {
     Wrong(String),
     #[error("{what} cannot be read: {problem}")]
     Format { what: String, problem: String },
-    #[error("{}: {problem}", path.display())]
-    Sound { path: PathBuf, problem: String },
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
     #[error("{action} {}", path.display())]
     File {
         action: &'static str,

@@ -6,7 +6,6 @@ mod recognizer;
 mod resample;
 mod text;
 mod vad;
-mod wav;
 
 pub use recognizer::{Recognizer, Skip, check_processor};
 pub use text::simplify;

@@ -8,10 +8,10 @@ use super::{
     resample::Upsampler,
     text,
     vad::{self, FRAME_MS, Span},
-    wav::Recording,
 };
 use crate::{
     domain::transcript::{Channel, Transcript, Utterance},
+    recording::wav,
     speech::{ModelFiles, SpeechError},
 };
 
@@ -58,21 +58,21 @@ impl Recognizer {
     /// * `progress` — called after every minute searched and every utterance read.
     pub fn transcribe(
         &mut self,
-        wav: &Path,
+        file: &Path,
         skip: &[Skip],
         progress: &mut dyn FnMut(),
     ) -> Result<Transcript, SpeechError> {
-        let recording = Recording::open(wav)?;
+        let format = wav::format(file)?;
         let mut utterances = Vec::new();
-        for (index, channel) in [(0, Channel::Caller), (1, Channel::Operator)] {
-            if index < recording.channels {
+        for channel in [Channel::Caller, Channel::Operator] {
+            if channel == Channel::Caller || format.channels > 1 {
                 let spans: Vec<_> = skip
                     .iter()
                     .filter(|skip| skip.channel == channel)
                     .map(|skip| (skip.start_ms, skip.end_ms))
                     .collect();
-                let pcm = recording.channel(index)?;
-                utterances.append(&mut self.hear(channel, &pcm, recording.rate, &spans, progress)?);
+                let pcm = wav::read_channel(file, channel)?;
+                utterances.append(&mut self.hear(channel, &pcm, format.rate, &spans, progress)?);
             }
         }
         utterances.sort_by_key(|utterance| (utterance.start_ms, utterance.channel));
