@@ -36,7 +36,7 @@ use crate::{clock::Clock, domain::city::City, recording::Archive, store::Store, 
 const LARGEST_BODY: usize = 256 * 1024;
 
 /// What the door needs to know.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Parts {
     pub store: Store,
     pub archive: Archive,

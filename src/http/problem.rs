@@ -141,10 +141,11 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Gives every error answer the shape of a problem and the id of its request.
+/// Gives every error answer the shape of a problem and the id of its request; a report in JSON speaks for itself.
 pub(super) fn dress(response: Response, instance: &str) -> Response {
     let status = response.status();
-    if !status.is_client_error() && !status.is_server_error() {
+    let report = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    if report || (!status.is_client_error() && !status.is_server_error()) {
         return response;
     }
     let known = response.extensions().get::<Problem>().cloned();

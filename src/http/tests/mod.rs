@@ -1,0 +1,195 @@
+//! The door on a real port, with a real database and a real recording in a folder of the test's own.
+
+mod calls;
+mod errors;
+mod whole;
+
+use std::{sync::Arc, time::Duration};
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use reqwest::{Method, StatusCode, header::HeaderMap};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{Health, Part, Parts, Readiness};
+use crate::{
+    clock::Clock,
+    config::{Settings, Storage},
+    domain::{
+        call::{Direction, EndReason, RecordingState},
+        ids::CallId,
+        role::Role,
+        time::UnixMs,
+        transcript::{Channel, Transcript, Utterance},
+    },
+    recording::{Archive, CallFacts, Closing, Sealed},
+    store::{CallRow, CallbackKind, Store, StoredRecording},
+    telemetry::Private,
+    users::{NewUser, Users},
+};
+
+/// Monday 2026-11-23, 09:00 in the city.
+const NINE: UnixMs = UnixMs(1_795_395_600_000);
+/// Length of the recording of [`House::call`].
+const SECONDS: u32 = 3;
+
+/// A running door and what stands behind it.
+struct House {
+    url: String,
+    client: reqwest::Client,
+    store: Store,
+    archive: Archive,
+    clock: Clock,
+    readiness: Readiness,
+    stop: DropGuard,
+    _folder: TempDir,
+}
+
+/// An answer, read to its end.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("the answer is JSON")
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("a header is text"))
+    }
+
+    /// The last part of the problem's `type`.
+    fn problem(&self) -> String {
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status.as_u16());
+        assert_eq!(problem["instance"], format!("urn:uuid:{}", self.header("x-request-id")));
+        let kind = problem["type"].as_str().expect("a problem has a type");
+        kind.strip_prefix("urn:hotline:problem:").expect("of ours").to_owned()
+    }
+}
+
+impl House {
+    async fn open() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = Clock::standing_at(NINE);
+        let at = |name: &str| folder.path().join(name);
+        let store = Store::open(&format!("sqlite://{}", at("hotline.db").display()), clock.clone()).await;
+        let store = store.expect("a fresh database");
+        let storage = Storage { url: format!("file://{}", at("recordings").display()), spool: at("spool") };
+        let archive = Archive::open(&storage, clock.clone()).expect("fresh folders");
+        let readiness = Readiness::default();
+        for part in [Part::Database, Part::Storage, Part::Sip, Part::Worker] {
+            readiness.set(part, Health::Up);
+        }
+        let parts = Parts {
+            store: store.clone(),
+            archive: archive.clone(),
+            city: Arc::new(Settings::default().load_city().expect("the demo city")),
+            clock: clock.clone(),
+            readiness: readiness.clone(),
+            metrics: PrometheusBuilder::new().build_recorder().handle(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let stopping = CancellationToken::new();
+        tokio::spawn(super::serve(parts, listener, stopping.clone()));
+        let client = reqwest::Client::builder().timeout(Duration::from_mins(1)).build().expect("a client");
+        Self { url, client, store, archive, clock, readiness, stop: stopping.drop_guard(), _folder: folder }
+    }
+
+    /// A token of somebody with this role.
+    async fn token(&self, role: Role) -> String {
+        let users = Users::new(self.store.clone());
+        let unit = role.is_of_unit().then(|| "WATER".to_owned());
+        let new = NewUser { name: role.as_str().into(), roles: vec![role], unit, ..NewUser::default() };
+        if self.store.user_named(role.as_str()).await.expect("readable").is_none() {
+            users.add(new).await.expect("a new user");
+        }
+        users.issue_token(role.as_str()).await.expect("a token").0
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Answer {
+        let mut request = self.client.request(method, format!("{}{path}", self.url));
+        if !token.is_empty() {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.body(body.to_owned());
+        }
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        Answer { status, headers, body: response.bytes().await.expect("a whole answer").to_vec() }
+    }
+
+    async fn get(&self, path: &str, token: &str) -> Answer {
+        self.send(Method::GET, path, token, &[], None).await
+    }
+
+    /// A finished call with a recording, a transcript and an entry on the call-back list.
+    async fn call(&self) -> (CallId, Sealed) {
+        let call = CallId::new(self.clock.uuid());
+        let caller = Some(Private("13806352219".to_owned()));
+        let facts = CallFacts {
+            call,
+            caller: caller.clone(),
+            called: "12345".into(),
+            direction: Direction::Inbound,
+            started: NINE,
+        };
+        let mut tap = self.archive.start(facts).await.expect("a recording begins");
+        let said = sip_test::audio::tone(440.0, 0.5, (SECONDS * 8_000) as usize);
+        for (frame, pcm) in (0_u64..).zip(said.chunks(160)) {
+            tap.push(Channel::Caller, frame * 160, pcm);
+        }
+        drop(tap);
+        let (ended, reason) = (UnixMs(NINE.0 + 3_000), EndReason::CallerHungUp);
+        let sealed = self.archive.seal(call, Closing { ended, reason }).await.expect("sealed");
+        let mut tx = self.store.begin().await.expect("a transaction");
+        let row = CallRow::begun(call, Direction::Inbound, caller.clone(), "12345".into(), NINE);
+        tx.add_call(&row).await.expect("a call");
+        tx.call_answered(call, NINE, RecordingState::Recording).await.expect("answered");
+        let recording =
+            StoredRecording { key: sealed.key.clone(), sha256: sealed.sha256.clone(), samples: sealed.samples };
+        tx.call_ended(call, ended, reason, RecordingState::Sealed, Some(&recording)).await.expect("ended");
+        tx.put_transcript(call, &transcript()).await.expect("heard");
+        tx.add_callback(CallbackKind::Missed, Some(call), None, caller.as_ref(), "silent").await.expect("listed");
+        tx.commit().await.expect("stored");
+        (call, sealed)
+    }
+
+    /// A call that was never answered.
+    async fn missed_call(&self) -> CallId {
+        let call = CallId::new(self.clock.uuid());
+        let mut tx = self.store.begin().await.expect("a transaction");
+        tx.add_call(&CallRow::begun(call, Direction::Inbound, None, "12345".into(), NINE)).await.expect("a call");
+        tx.commit().await.expect("stored");
+        call
+    }
+}
+
+fn transcript() -> Transcript {
+    let utterance = Utterance {
+        channel: Channel::Caller,
+        start_ms: 100,
+        end_ms: 2_900,
+        text: "我们三号楼从昨天晚上八点就停水了。".into(),
+        confidence: 0.9,
+    };
+    Transcript { utterances: vec![utterance], r#final: true }
+}

@@ -1,0 +1,124 @@
+use std::collections::BTreeSet;
+
+use super::*;
+
+/// What the contract promises and this version has.
+const PROMISED: &[&str] = &[
+    "GET /",
+    "GET /api/v1/callbacks",
+    "GET /api/v1/calls",
+    "GET /api/v1/calls/{id}",
+    "GET /api/v1/calls/{id}/peaks",
+    "GET /api/v1/calls/{id}/recording",
+    "GET /api/v1/calls/{id}/transcript",
+    "GET /api/v1/categories",
+    "GET /api/v1/places",
+    "GET /api/v1/units",
+    "GET /healthz",
+    "GET /metrics",
+    "GET /readyz",
+];
+
+#[tokio::test]
+async fn every_promised_route_is_described_and_every_described_one_answers() {
+    let house = House::open().await;
+    let (call, _) = house.call().await;
+    let token = house.token(Role::Agent).await;
+    let api = house.get("/openapi.json", "").await.json();
+    let mut described = BTreeSet::new();
+    for (path, item) in api["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            let name = format!("{} {path}", method.to_uppercase());
+            assert!(operation["summary"].is_string(), "{name} has no sentence");
+            if method == "get" {
+                let answer = house.get(&path.replace("{id}", &call.to_string()), &token).await;
+                assert_eq!(answer.status, StatusCode::OK, "{name}");
+            }
+            described.insert(name);
+        }
+    }
+    assert_eq!(described, PROMISED.iter().map(ToString::to_string).collect());
+}
+
+#[tokio::test]
+async fn the_description_can_be_read_by_people() {
+    let house = House::open().await;
+    let page = house.get("/docs/", "").await;
+    assert!(page.status == StatusCode::OK && page.header("content-type").starts_with("text/html"));
+    let home = house.get("/", "").await;
+    assert!(String::from_utf8_lossy(&home.body).contains("/docs/"));
+    assert_eq!(
+        serde_json::to_value(super::super::openapi()).expect("JSON"),
+        house.get("/openapi.json", "").await.json()
+    );
+}
+
+#[tokio::test]
+async fn readiness_names_the_part_that_is_down() {
+    let house = House::open().await;
+    assert_eq!(house.get("/healthz", "").await.status, StatusCode::OK);
+    let ready = house.get("/readyz", "").await;
+    assert_eq!((ready.status, ready.json()["status"].as_str()), (StatusCode::OK, Some("ready")));
+    house.readiness.set(Part::Worker, Health::Down { reason: "no model".into() });
+    let degraded = house.get("/readyz", "").await;
+    assert_eq!((degraded.status, degraded.json()["status"].as_str()), (StatusCode::OK, Some("degraded")));
+    house.readiness.set(Part::Sip, Health::Down { reason: "port 5060 is in use".into() });
+    let down = house.get("/readyz", "").await;
+    assert_eq!((down.status, down.json()["status"].as_str()), (StatusCode::SERVICE_UNAVAILABLE, Some("down")));
+    let parts = &down.json()["parts"];
+    assert_eq!(
+        (parts["sip"]["reason"].as_str(), parts["storage"]["state"].as_str()),
+        (Some("port 5060 is in use"), Some("up"))
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_seen_at_once() {
+    let house = House::open().await;
+    let token = house.token(Role::Agent).await;
+    house.store.close().await;
+    let down = house.get("/readyz", "").await;
+    assert_eq!(
+        (down.status, down.json()["parts"]["database"]["state"].as_str()),
+        (StatusCode::SERVICE_UNAVAILABLE, Some("down"))
+    );
+    let answer = house.get("/api/v1/calls", &token).await;
+    assert_eq!((answer.status, answer.problem().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "unavailable"));
+    assert_eq!(answer.header("retry-after"), "2");
+}
+
+#[tokio::test]
+async fn the_citys_lists_are_paged_and_searched() {
+    let house = House::open().await;
+    let token = house.token(Role::Sysadmin).await;
+    for list in ["units", "categories", "places"] {
+        let (mut after, mut seen) = (String::new(), BTreeSet::new());
+        loop {
+            let page = house.get(&format!("/api/v1/{list}?limit=7{after}"), &token).await.json();
+            for item in page["items"].as_array().expect("items") {
+                let id = item["id"].as_str().or(item["code"].as_str()).expect("an id").to_owned();
+                assert!(seen.insert(id), "each once");
+            }
+            let Some(next) = page["next"].as_str() else { break };
+            after = format!("&after={}", next.replace('/', "%2F"));
+        }
+        assert!(seen.len() > 7, "{list}: {}", seen.len());
+    }
+    let found = house.get("/api/v1/places?q=光岳新村", &token).await.json();
+    assert_eq!((found["items"][0]["id"].as_str(), found["items"][0]["kind"].as_str()), (Some("E003"), Some("estate")));
+}
+
+#[tokio::test]
+async fn a_stopping_door_lets_answers_end_and_takes_no_new_ones() {
+    let house = House::open().await;
+    assert_eq!(house.get("/healthz", "").await.status, StatusCode::OK);
+    let House { url, client, stop, .. } = house;
+    drop(stop);
+    // The port closes once the accepting loop has seen the token.
+    let closed = async {
+        while client.get(format!("{url}/healthz")).send().await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), closed).await.expect("the door closes");
+}
