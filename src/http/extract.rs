@@ -31,7 +31,7 @@ macro_rules! needs {
     )+};
 }
 
-needs! { SeeCity SeeCalls HearCalls SeeCases EditCases MoveCases SeeCallbacks }
+needs! { SeeCity SeeCalls HearCalls SeeCases SeeCallbacks }
 
 /// The person behind the bearer token, who has the right `R`.
 pub(super) struct Who<R> {
@@ -68,11 +68,26 @@ impl<T: FromStr + Send, S: Send + Sync> FromRequestParts<S> for Id<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Path(texts): Path<Vec<(String, String)>> =
-            Path::from_request_parts(parts, state).await.map_err(|_| Kind::NotFound.problem())?;
-        let text = texts.into_iter().find(|(name, _)| name == "id").map(|(_, text)| text).unwrap_or_default();
+        let text = named("id", parts, state).await?;
         text.parse().map(Self).map_err(|_| Kind::NotFound.because(format!("`{text}` is no id")))
     }
+}
+
+/// The action in the path.
+pub(super) struct Action(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Action {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        named("action", parts, state).await.map(Self)
+    }
+}
+
+async fn named<S: Send + Sync>(name: &str, parts: &mut Parts, state: &S) -> Result<String, Problem> {
+    let texts: Result<Path<Vec<(String, String)>>, _> = Path::from_request_parts(parts, state).await;
+    let Path(texts) = texts.map_err(|_| Kind::NotFound.problem())?;
+    Ok(texts.into_iter().find(|(known, _)| known == name).map(|(_, text)| text).unwrap_or_default())
 }
 
 /// The query, read as `T`.
@@ -100,12 +115,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         }
         let bytes = Bytes::from_request(request, state).await.map_err(|error| unread(&error))?;
         let mut json = serde_json::Deserializer::from_slice(&bytes);
-        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let (field, error) = (error.path().to_string(), error.into_inner());
-            let field = if field == "." { String::new() } else { field };
-            Kind::BadRequest.because(format!("{field}: {error}").trim_start_matches(": ")).with("field", field)
-        })?;
+        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| unreadable(&error))?;
         json.end().map(|()| Self(value)).map_err(|error| Kind::BadRequest.because(error.to_string()))
+    }
+}
+
+/// JSON that is not what was asked for, with the key that is wrong.
+pub(super) fn unreadable(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    match error.path().to_string().as_str() {
+        "." => Kind::BadRequest.because(error.inner().to_string()),
+        field => Kind::BadRequest.because(format!("{field}: {}", error.inner())).with("field", field),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod callbacks;
 mod calls;
+mod cases;
 mod city;
 mod docs;
 mod door;
@@ -30,7 +31,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 pub use health::{Health, Part, Readiness};
 
-use crate::{clock::Clock, domain::city::City, recording::Archive, store::Store, users::Users};
+use crate::{cases::Cases, clock::Clock, domain::city::City, recording::Archive, store::Store, users::Users};
 
 /// Largest request body, bytes. The longest text a request carries is a description.
 const LARGEST_BODY: usize = 256 * 1024;
@@ -40,6 +41,7 @@ const LARGEST_BODY: usize = 256 * 1024;
 pub struct Parts {
     pub store: Store,
     pub archive: Archive,
+    pub cases: Cases,
     pub city: Arc<City>,
     pub clock: Clock,
     pub readiness: Readiness,
@@ -100,6 +102,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(health::metrics))
         .merge(calls::routes())
         .merge(recordings::routes())
+        .merge(cases::routes())
         .merge(city::routes())
         .merge(callbacks::routes())
 }

@@ -15,16 +15,13 @@ pub(super) enum Right {
     SeeCalls,
     /// The sound itself.
     HearCalls,
+    /// Cases; which of them, and which moves they allow, the case itself decides.
     SeeCases,
-    /// Change the fields of a case.
-    EditCases,
-    /// Make a move, as far as the case allows it.
-    MoveCases,
     SeeCallbacks,
 }
 
 /// One line a right: what has to be visible first, and who has it.
-const TABLE: [(Right, Option<Right>, &[Role]); 7] = [
+const TABLE: [(Right, Option<Right>, &[Role]); 5] = [
     (Right::SeeCity, None, &Role::ALL),
     (Right::SeeCalls, None, CENTRE),
     (
@@ -33,12 +30,6 @@ const TABLE: [(Right, Option<Right>, &[Role]); 7] = [
         &[Agent, ExpertAgent, ShiftLeader, Dispatcher, Reviewer, Callback, Qc, Supervisor, DutyOfficial],
     ),
     (Right::SeeCases, None, CASES),
-    (
-        Right::EditCases,
-        Some(Right::SeeCases),
-        &[Agent, ExpertAgent, ShiftLeader, Dispatcher, Reviewer, Callback, DutyOfficial],
-    ),
-    (Right::MoveCases, Some(Right::SeeCases), CASES),
     (Right::SeeCallbacks, None, &[Agent, ExpertAgent, ShiftLeader, Callback, Qc, Supervisor, Dispatcher, Reviewer]),
 ];
 
@@ -88,13 +79,6 @@ pub(super) fn judge(right: Right, roles: &[Role]) -> Verdict {
     }
 }
 
-/// The unit whose cases alone somebody sees; `None` for those who see all.
-pub(super) fn only_unit<'a>(roles: &[Role], unit: Option<&'a str>) -> Option<&'a str> {
-    let sees_all = roles.iter().any(|role| CASES.contains(role) && !role.is_of_unit());
-    // A unit role without a unit sees nothing: no case is led by the empty name.
-    if sees_all { None } else { Some(unit.unwrap_or_default()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,7 +86,7 @@ mod tests {
     #[test]
     fn administrators_see_no_calls_and_no_cases() {
         for role in Role::ALL.into_iter().filter(|role| role.is_administrator()) {
-            for right in [Right::SeeCalls, Right::HearCalls, Right::SeeCases, Right::MoveCases, Right::SeeCallbacks] {
+            for right in [Right::SeeCalls, Right::HearCalls, Right::SeeCases, Right::SeeCallbacks] {
                 assert_eq!(judge(right, &[role]), Verdict::Hidden, "{role} {right:?}");
             }
             assert_eq!(judge(Right::SeeCity, &[role]), Verdict::Allowed);
@@ -113,15 +97,7 @@ mod tests {
     fn what_is_visible_and_not_allowed_is_forbidden() {
         assert_eq!(judge(Right::HearCalls, &[Analyst]), Verdict::Forbidden);
         assert_eq!(judge(Right::HearCalls, &[CityLeader]), Verdict::Hidden);
-        assert_eq!(judge(Right::EditCases, &[UnitHandler]), Verdict::Forbidden);
-        assert_eq!(judge(Right::EditCases, &[UnitHandler, Dispatcher]), Verdict::Allowed);
-    }
-
-    #[test]
-    fn a_unit_sees_its_own_cases_alone() {
-        assert_eq!(only_unit(&[UnitLeader], Some("WATER")), Some("WATER"));
-        assert_eq!(only_unit(&[UnitLeader], None), Some(""));
-        assert_eq!(only_unit(&[UnitLeader, Dispatcher], Some("WATER")), None);
+        assert_eq!(judge(Right::HearCalls, &[CityLeader, Dispatcher]), Verdict::Allowed);
     }
 
     #[test]

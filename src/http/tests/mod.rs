@@ -1,6 +1,7 @@
 //! The door on a real port, with a real database and a real recording in a folder of the test's own.
 
 mod calls;
+mod cases;
 mod errors;
 mod whole;
 
@@ -15,11 +16,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Health, Part, Parts, Readiness};
 use crate::{
+    cases::{Cases, Drafted},
     clock::Clock,
     config::{Settings, Storage},
     domain::{
         call::{Direction, EndReason, RecordingState},
-        ids::CallId,
+        draft::{Draft, Field, Source},
+        ids::{CallId, CaseId},
         role::Role,
         time::UnixMs,
         transcript::{Channel, Transcript, Utterance},
@@ -41,6 +44,7 @@ struct House {
     client: reqwest::Client,
     store: Store,
     archive: Archive,
+    cases: Cases,
     clock: Clock,
     readiness: Readiness,
     stop: DropGuard,
@@ -83,6 +87,8 @@ impl House {
         let store = store.expect("a fresh database");
         let storage = Storage { url: format!("file://{}", at("recordings").display()), spool: at("spool") };
         let archive = Archive::open(&storage, clock.clone()).expect("fresh folders");
+        let city = Arc::new(Settings::default().load_city().expect("the demo city"));
+        let cases = Cases::new(store.clone(), city.clone()).expect("a usable calendar");
         let readiness = Readiness::default();
         for part in [Part::Database, Part::Storage, Part::Sip, Part::Worker] {
             readiness.set(part, Health::Up);
@@ -90,7 +96,8 @@ impl House {
         let parts = Parts {
             store: store.clone(),
             archive: archive.clone(),
-            city: Arc::new(Settings::default().load_city().expect("the demo city")),
+            cases: cases.clone(),
+            city,
             clock: clock.clone(),
             readiness: readiness.clone(),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
@@ -100,7 +107,7 @@ impl House {
         let stopping = CancellationToken::new();
         tokio::spawn(super::serve(parts, listener, stopping.clone()));
         let client = reqwest::Client::builder().timeout(Duration::from_mins(1)).build().expect("a client");
-        Self { url, client, store, archive, clock, readiness, stop: stopping.drop_guard(), _folder: folder }
+        Self { url, client, store, archive, cases, clock, readiness, stop: stopping.drop_guard(), _folder: folder }
     }
 
     /// A token of somebody with this role.
@@ -137,6 +144,16 @@ impl House {
         Answer { status, headers, body: response.bytes().await.expect("a whole answer").to_vec() }
     }
 
+    async fn post(&self, path: &str, token: &str, body: &Value) -> Answer {
+        let json = [("content-type", "application/json")];
+        self.send(Method::POST, path, token, &json, Some(&body.to_string())).await
+    }
+
+    async fn patch(&self, path: &str, token: &str, body: &Value) -> Answer {
+        let json = [("content-type", "application/json")];
+        self.send(Method::PATCH, path, token, &json, Some(&body.to_string())).await
+    }
+
     async fn get(&self, path: &str, token: &str) -> Answer {
         self.send(Method::GET, path, token, &[], None).await
     }
@@ -171,6 +188,31 @@ impl House {
         tx.add_callback(CallbackKind::Missed, Some(call), None, caller.as_ref(), "silent").await.expect("listed");
         tx.commit().await.expect("stored");
         (call, sealed)
+    }
+
+    /// The draft of a recorded call.
+    async fn case(&self) -> CaseId {
+        let (call, _) = self.call().await;
+        let said = |value: &str| Field {
+            value: Some(value.to_owned()),
+            confidence: 0.9,
+            source: Some(Source::Speech),
+            ..Field::default()
+        };
+        let draft = Draft {
+            title: said("光岳新村3号楼停水"),
+            description: said("三号楼从昨天晚上八点就停水了，到现在还没有来水。"),
+            category: said("0202"),
+            request_type: said("求助"),
+            place: said("E003"),
+            callback_phone: said("13806352219"),
+            ..Draft::default()
+        };
+        let mut tx = self.store.begin().await.expect("a transaction");
+        let drafted = self.cases.draft_from_call(&mut tx, call, &transcript(), draft).await.expect("drafted");
+        tx.commit().await.expect("stored");
+        let Drafted::Case(case) = drafted else { panic!("the caller spoke") };
+        case
     }
 
     /// A call that was never answered.

@@ -1,0 +1,226 @@
+//! Cases: found, shown, corrected and moved. Who may make which move is the case's own rule.
+
+use axum::{Json, extract::State as Of};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    App,
+    extract::{Action, Asked, Body, Id, SeeCases, Who, unreadable},
+    problem::{Kind, Problem},
+    view::{Page, after, limit},
+};
+use crate::{
+    cases::{CaseError, EventView, View, Wanted},
+    domain::{
+        case::{Actor, Command, Edits, Refusal, State},
+        ids::CaseId,
+    },
+};
+
+/// Longest search, characters.
+const LONGEST_SEARCH: usize = 100;
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(one, edit)).routes(routes!(act)).routes(routes!(events))
+}
+
+impl Who<SeeCases> {
+    fn actor(self) -> Actor {
+        let user = self.user;
+        Actor::Person { user: user.id, name: user.name, roles: user.roles, unit: user.unit }
+    }
+}
+
+/// Which cases.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Search {
+    state: Option<State>,
+    /// `WATER` or `371526-ZJ`: cases it leads or helps with.
+    unit: Option<String>,
+    /// Words in number, title, description or address.
+    q: Option<String>,
+    /// Only those whose unit is late.
+    overdue: Option<bool>,
+    /// `next` of the page before.
+    after: Option<String>,
+    /// 1 to 200, usually 50.
+    limit: Option<u32>,
+}
+
+/// Cases, latest first. A unit's people find their unit's own.
+#[utoipa::path(get, path = "/api/v1/cases", tag = "cases", params(Search),
+    responses((status = 200, description = "A page of cases", body = Page<View>), (status = "default", response = super::docs::AnyProblem)))]
+async fn list(Of(app): Of<App>, who: Who<SeeCases>, Asked(query): Asked<Search>) -> Result<Json<Page<View>>, Problem> {
+    if query.q.as_ref().is_some_and(|words| words.chars().count() > LONGEST_SEARCH) {
+        return Err(Kind::BadRequest.because("q: is longer than 100 characters").with("field", "q"));
+    }
+    let wanted = Wanted {
+        state: query.state,
+        unit: query.unit,
+        q: query.q,
+        overdue: query.overdue.unwrap_or(false),
+        after: after(query.after.as_ref())?,
+        limit: limit(query.limit)?,
+    };
+    let (items, next) = app.cases.list(wanted, &who.actor()).await?;
+    Ok(Json(Page { items, next: next.map(|id| id.to_string()) }))
+}
+
+/// One case, with what the asking person may do now.
+#[utoipa::path(get, path = "/api/v1/cases/{id}", tag = "cases", params(("id" = String, Path, format = Uuid, description = "The case")),
+    responses((status = 200, description = "The case", body = View), (status = "default", response = super::docs::AnyProblem)))]
+async fn one(Of(app): Of<App>, who: Who<SeeCases>, Id(id): Id<CaseId>) -> Result<Json<View>, Problem> {
+    Ok(Json(app.cases.get(id, &who.actor()).await?))
+}
+
+/// New values for fields. Fields that are absent stay; `null` empties one. For the description alone: the body is
+/// read key by key, to name the one that is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EditRequest {
+    /// The version that was seen.
+    version: u64,
+    /// May also stand beside `version` one by one.
+    fields: Edits,
+}
+
+/// Corrects fields. The machine's values stay in the history.
+#[utoipa::path(patch, path = "/api/v1/cases/{id}", tag = "cases", params(("id" = String, Path, format = Uuid, description = "The case")),
+    request_body = EditRequest,
+    responses((status = 200, description = "The case as it is now", body = View),
+        (status = 403, description = "Not for the asking person", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Changed meanwhile: `version` and `changes` tell how", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Refused, with the reason", body = Problem, content_type = "application/problem+json"),
+        (status = "default", response = super::docs::AnyProblem)))]
+async fn edit(
+    Of(app): Of<App>,
+    who: Who<SeeCases>,
+    Id(id): Id<CaseId>,
+    Body(mut body): Body<Map<String, Value>>,
+) -> Result<Json<View>, Problem> {
+    let version = version(&mut body)?;
+    match body.remove("fields") {
+        None => {}
+        Some(Value::Object(fields)) => body.extend(fields),
+        Some(_) => return Err(Kind::BadRequest.because("fields: is no object").with("field", "fields")),
+    }
+    let edits: Edits = serde_path_to_error::deserialize(Value::Object(body)).map_err(|error| unreadable(&error))?;
+    let command = Command::Edit { fields: Box::new(edits) };
+    Ok(Json(app.cases.run(id, version, command, &who.actor()).await?))
+}
+
+/// What an action needs besides the version. For the description alone: each action reads its own keys.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ActionRequest {
+    /// The version that was seen.
+    version: u64,
+    /// `confirm`: the case was read back to the caller.
+    read_back: Option<bool>,
+    /// `answer_on_spot`: what the caller was told.
+    answer_text: Option<String>,
+    /// `refuse`: `N1` to `N7`; `void`: `silent`, `nuisance`, `test`.
+    reason: Option<String>,
+    /// `refuse`: the way to go that the caller was told.
+    path: Option<String>,
+    /// `merge_into`: the case that goes on.
+    parent: Option<String>,
+    /// `dispatch`: the leading unit, `WATER` or `371526-ZJ`; without it the catalogue's choice.
+    lead: Option<String>,
+    /// `dispatch`: helping units.
+    co: Option<Vec<String>>,
+    /// `dispatch`: without it the category's, raised by the urgency.
+    time_class: Option<String>,
+}
+
+/// Makes a move: `confirm`, `answer_on_spot`, `refuse`, `void`, `merge_into`, `dispatch`.
+#[utoipa::path(post, path = "/api/v1/cases/{id}/actions/{action}", tag = "cases",
+    params(("id" = String, Path, format = Uuid, description = "The case"), ("action" = String, Path, description = "One of the case's `allowed_actions`")),
+    request_body = ActionRequest,
+    responses((status = 200, description = "The case as it is now", body = View),
+        (status = 403, description = "Not for the asking person", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Changed meanwhile: `version` and `changes` tell how", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Refused, with the reason", body = Problem, content_type = "application/problem+json"),
+        (status = "default", response = super::docs::AnyProblem)))]
+async fn act(
+    Of(app): Of<App>,
+    who: Who<SeeCases>,
+    Id(id): Id<CaseId>,
+    Action(action): Action,
+    Body(mut body): Body<Map<String, Value>>,
+) -> Result<Json<View>, Problem> {
+    let version = version(&mut body)?;
+    Ok(Json(app.cases.act(id, version, &action, Value::Object(body), &who.actor()).await?))
+}
+
+/// A page of a history.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Since {
+    /// `next` of the page before: the last `seq` seen.
+    after: Option<String>,
+    /// 1 to 200, usually 50.
+    limit: Option<u32>,
+}
+
+/// The history, oldest first. It only ever grows.
+#[utoipa::path(get, path = "/api/v1/cases/{id}/events", tag = "cases", params(("id" = String, Path, format = Uuid, description = "The case"), Since),
+    responses((status = 200, description = "A page of events", body = Page<EventView>), (status = "default", response = super::docs::AnyProblem)))]
+async fn events(
+    Of(app): Of<App>,
+    who: Who<SeeCases>,
+    Id(id): Id<CaseId>,
+    Asked(query): Asked<Since>,
+) -> Result<Json<Page<EventView>>, Problem> {
+    let (limit, after) = (limit(query.limit)?, after::<u64>(query.after.as_ref())?.unwrap_or(0));
+    let events = app.cases.events(id, &who.actor()).await?;
+    let rows = events.into_iter().filter(|event| event.seq > after).take(limit as usize + 1).collect();
+    Ok(Json(Page::cut(rows, limit, |event| event.seq.to_string(), |event| event)))
+}
+
+/// Takes the version out of a request.
+fn version(body: &mut Map<String, Value>) -> Result<u64, Problem> {
+    let wrong = || {
+        Kind::BadRequest.because("version: is the number that the case had when it was read").with("field", "version")
+    };
+    body.remove("version").and_then(|version| version.as_u64()).ok_or_else(wrong)
+}
+
+impl From<CaseError> for Problem {
+    fn from(error: CaseError) -> Self {
+        match &error {
+            CaseError::NotFound(_) => Kind::NotFound.because(error.to_string()),
+            CaseError::Stale { version, since, .. } => {
+                let changes = serde_json::to_value(since).unwrap_or_default();
+                Kind::Stale.because(error.to_string()).with("version", *version).with("changes", changes)
+            }
+            CaseError::Refused(refusal) => refused(refusal),
+            CaseError::Store(inner) => Self::ours(&error, inner.is_passing()),
+            CaseError::NoCall(_) | CaseError::Damaged(_) | CaseError::Unreadable(_) | CaseError::Calendar(_) => {
+                Self::ours(&error, false)
+            }
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> Problem {
+    let kind = match refusal {
+        Refusal::Right { .. } => Kind::Forbidden,
+        Refusal::Unknown(_) => Kind::NotFound,
+        Refusal::Body { .. } => Kind::BadRequest,
+        _ => Kind::Refused,
+    };
+    let problem = kind.because(refusal.to_string());
+    match refusal {
+        Refusal::Unavailable { .. } => problem.with("reason", "unavailable"),
+        Refusal::State { state, .. } => problem.with("reason", "state").with("state", state.as_str()),
+        Refusal::Missing(fields) => problem.with("reason", "missing").with("fields", fields.clone()),
+        Refusal::Fields(wrong) => {
+            problem.with("reason", "fields").with("fields", serde_json::to_value(wrong).unwrap_or_default())
+        }
+        Refusal::Guard { .. } => problem.with("reason", "guard"),
+        Refusal::Right { .. } | Refusal::Unknown(_) | Refusal::Body { .. } => problem,
+    }
+}
