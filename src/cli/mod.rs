@@ -5,6 +5,7 @@ mod model;
 mod openapi;
 mod progress;
 mod transcribe;
+mod worker;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -34,6 +35,9 @@ enum Command {
     Openapi,
     /// Hears a recording.
     Transcribe(transcribe::Command),
+    /// The child that hears; `hotline serve` starts it.
+    #[command(hide = true)]
+    Worker(worker::Command),
 }
 
 impl Cli {
@@ -52,6 +56,7 @@ pub fn run() -> ExitCode {
         Command::Model(command) => model::run(&cli, command),
         Command::Openapi => openapi::run(),
         Command::Transcribe(command) => transcribe::run(&cli, command),
+        Command::Worker(command) => worker::run(command),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

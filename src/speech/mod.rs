@@ -9,6 +9,7 @@ mod convert;
 mod error;
 mod hear;
 pub mod models;
+pub mod work;
 
 pub use error::SpeechError;
 pub use hear::{Recognizer, Skip, check_processor, simplify};
