@@ -20,6 +20,9 @@ mod shard;
 mod socket;
 mod timeline;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     io,
     net::{IpAddr, SocketAddr},

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{G711, SAMPLE_RATE, sender::FRAME};
+use super::{G711, SAMPLE_RATE};
 use crate::{
     domain::{time::UnixMs, transcript::Channel},
     recording::Tap,
@@ -88,8 +88,8 @@ impl Recorder {
         }
     }
 
-    /// What we sent.
-    pub fn sent(&mut self, due: Instant, pcm: &[i16; FRAME]) {
+    /// What we said in a packet.
+    pub fn sent(&mut self, due: Instant, pcm: &[i16]) {
         let at = self.position(due);
         if let Some(open) = &mut self.open {
             open.put(Channel::Operator, at, pcm);

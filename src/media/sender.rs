@@ -28,6 +28,8 @@ pub struct Sender {
     said: usize,
     packet: [u8; rtp::HEADER + FRAME],
     heard: [i16; FRAME],
+    /// Samples of `heard` that belong to an announcement.
+    spoken: usize,
 }
 
 /// What happened to the announcements.
@@ -58,6 +60,7 @@ impl Sender {
             said: 0,
             packet: [0; rtp::HEADER + FRAME],
             heard: [0; FRAME],
+            spoken: 0,
         }
     }
 
@@ -120,9 +123,9 @@ impl Sender {
         &self.packet
     }
 
-    /// The sound of the last packet as the other side decodes it.
-    pub const fn heard(&self) -> &[i16; FRAME] {
-        &self.heard
+    /// What the last packet held of an announcement, as the other side decodes it.
+    pub fn heard(&self) -> &[i16] {
+        &self.heard[..self.spoken]
     }
 
     /// A packet that was not sent (hold, nobody there) is a break in the stream.
@@ -148,6 +151,7 @@ impl Sender {
             frame[..length].copy_from_slice(&rest[..length]);
             self.said += length;
         }
+        self.spoken = length;
         let payload = &mut self.packet[rtp::HEADER..];
         for (index, ((code, heard), sample)) in payload.iter_mut().zip(&mut self.heard).zip(frame).enumerate() {
             *code = if index < length { codec.encode(sample) } else { codec.silence() };

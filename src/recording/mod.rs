@@ -14,6 +14,9 @@ mod tap;
 pub mod wav;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use std::{io, path::PathBuf};
 
 pub use archive::Archive;
