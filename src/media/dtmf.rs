@@ -113,7 +113,7 @@ mod tests {
 
     fn payload(code: u8, end: bool, duration: u16) -> [u8; 4] {
         let [high, low] = duration.to_be_bytes();
-        [code, if end { 0x80 | 10 } else { 10 }, high, low]
+        [code, if end { 0x8A } else { 0x0A }, high, low]
     }
 
     /// Seven updates and three ends of one key.

@@ -72,7 +72,7 @@ impl Leg {
     const EVENTS: usize = 64;
 
     /// * `epoch` — any time; positions count from it.
-    pub fn new(call: CallId, epoch: Instant, random: [u8; 10]) -> Self {
+    pub fn new(call: CallId, epoch: Instant, random: [u32; 3]) -> Self {
         Self {
             call,
             remote: None,

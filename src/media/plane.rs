@@ -41,6 +41,7 @@ impl MediaPlane {
 
     /// Starts the shard threads. Events of all calls come out of the one receiver (bounded; what does not fit is
     /// counted, never waited for).
+    #[expect(clippy::needless_pass_by_value, reason = "nobody needs the settings twice")]
     pub fn start(settings: MediaSettings, clock: Clock) -> Result<(Self, mpsc::Receiver<MediaEvent>), MediaError> {
         if settings.shards == 0 {
             return Err(MediaError::Settings("rtp.shards is 0; one thread is needed at least".into()));
@@ -75,7 +76,8 @@ impl MediaPlane {
             load[*shard] += 1;
         }
         let shard = (0..load.len()).min_by_key(|shard| load[*shard]).unwrap_or(0);
-        let leg = Box::new(Leg::new(call, self.0.clock.instant(), self.0.clock.random()));
+        let random = [(); 3].map(|()| u32::from_ne_bytes(self.0.clock.random()));
+        let leg = Box::new(Leg::new(call, self.0.clock.instant(), random));
         self.send(shard, call, Message::Open { call, pair, leg })?;
         calls.insert(call, shard);
         Ok(address)

@@ -86,9 +86,8 @@ impl Pool {
 
     fn bind(&self, port: u16, lease: Option<Lease>) -> io::Result<Pair> {
         let address = SocketAddr::new(self.address, port);
-        let rtp = open(address)?;
-        let rtcp = open(SocketAddr::new(self.address, port + 1))?;
-        Ok(Pair { rtp, rtcp, address, _lease: lease })
+        let above = SocketAddr::new(self.address, port + 1);
+        Ok(Pair { rtp: open(address)?, rtcp: open(above)?, address, _lease: lease })
     }
 
     fn socket_error(&self, port: u16, source: io::Error) -> MediaError {

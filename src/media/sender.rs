@@ -48,12 +48,13 @@ impl Sender {
     const STALL: Duration = Duration::from_millis(200);
 
     /// * `random` — first SSRC, sequence number and timestamp (RFC 3550 §5.1).
-    pub fn new(random: [u8; 10]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j] = random;
+    pub fn new(random: [u32; 3]) -> Self {
+        let [ssrc, sequence, timestamp] = random;
+        let [low, high, ..] = sequence.to_le_bytes();
         Self {
-            ssrc: u32::from_be_bytes([a, b, c, d]),
-            sequence: u16::from_be_bytes([e, f]),
-            timestamp: u32::from_be_bytes([g, h, i, j]),
+            ssrc,
+            sequence: u16::from_le_bytes([low, high]),
+            timestamp,
             marker: true,
             due: None,
             queue: VecDeque::with_capacity(Self::WAITING),
@@ -181,7 +182,7 @@ mod tests {
 
     #[test]
     fn announcements_and_silence_are_one_stream() {
-        let (now, mut sender) = (start(), Sender::new([0xFF; 10]));
+        let (now, mut sender) = (start(), Sender::new([u32::MAX; 3]));
         sender.start(now);
         assert!(sender.play(prompt("one", 400)) && sender.play(prompt("two", 160)));
         let (mut story, mut packets) = (Vec::new(), Vec::new());
@@ -209,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_slept_sends_no_burst_and_keeps_the_clock() {
-        let (now, mut sender) = (start(), Sender::new([0; 10]));
+        let (now, mut sender) = (start(), Sender::new([0; 3]));
         sender.start(now);
         sender.poll(now, G711::Ulaw, 0, &mut |_| ());
         let late = now + Duration::from_millis(1_020);
@@ -221,13 +222,13 @@ mod tests {
 
     #[test]
     fn nothing_is_due_before_the_leg_is_connected() {
-        let mut sender = Sender::new([0; 10]);
+        let mut sender = Sender::new([0; 3]);
         assert_eq!(sender.poll(start(), G711::Alaw, 8, &mut |_| ()), None);
     }
 
     #[test]
     fn only_so_many_announcements_wait() {
-        let mut sender = Sender::new([0; 10]);
+        let mut sender = Sender::new([0; 3]);
         let accepted = (0..40).filter(|_| sender.play(prompt("x", 1))).count();
         assert_eq!(accepted, Sender::WAITING);
     }

@@ -117,9 +117,9 @@ mod tests {
 
     #[test]
     fn loss_reordering_and_duplicates_are_counted_across_the_wrap() {
+        use Arrival::{Duplicate as D, InOrder as I, Reordered as R};
         let mut sequence = Sequence::default();
         let heard: Vec<_> = [65_533, 65_534, 0, 65_535, 65_535, 3, 2].map(|number| sequence.note(1, number)).into();
-        use Arrival::{Duplicate as D, InOrder as I, Reordered as R};
         assert_eq!(heard, [I, I, I, R, D, I, R]);
         assert_eq!(sequence.lost(), 1, "only number 1 is missing");
     }

@@ -60,9 +60,9 @@ impl Poller {
 
 /// Buffers for one batch of datagrams.
 pub struct Batch {
-    bytes: Box<[[u8; DATAGRAM]; BATCH]>,
-    names: Box<[libc::sockaddr_storage; BATCH]>,
-    control: Box<[Control; BATCH]>,
+    bytes: Box<[[u8; DATAGRAM]]>,
+    names: Box<[libc::sockaddr_storage]>,
+    control: Box<[Control]>,
 }
 
 #[repr(C, align(8))]
@@ -82,10 +82,10 @@ pub struct Datagram<'a> {
 impl Batch {
     pub fn new() -> Self {
         Self {
-            bytes: Box::new([[0; DATAGRAM]; BATCH]),
+            bytes: vec![[0; DATAGRAM]; BATCH].into(),
             // SAFETY: all-zero bytes are a valid sockaddr_storage (family unspecified).
-            names: Box::new([unsafe { mem::zeroed() }; BATCH]),
-            control: Box::new([Control([0; CONTROL]); BATCH]),
+            names: vec![unsafe { mem::zeroed() }; BATCH].into(),
+            control: vec![Control([0; CONTROL]); BATCH].into(),
         }
     }
 

@@ -62,7 +62,7 @@ pub fn sidecar_key(key: &str) -> String {
     format!("{}.json", key.strip_suffix(".wav").unwrap_or(key))
 }
 
-/// Calls with a file in the spool; half-written sidecars are removed.
+/// Calls with a file in the spool.
 pub fn list(spool: &Path) -> Result<Vec<CallId>, RecordingError> {
     let wrong = |source| RecordingError::File { path: spool.to_owned(), source };
     let mut calls = BTreeSet::new();
@@ -70,11 +70,9 @@ pub fn list(spool: &Path) -> Result<Vec<CallId>, RecordingError> {
         let path = entry.map_err(wrong)?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
         let Some((stem, ending)) = name.split_once('.') else { continue };
-        match (stem.parse(), ending) {
-            (Ok(call), "wav" | "json") => drop(calls.insert(call)),
-            // Never the only copy: the sidecar it was to replace, or the recording itself, is still there.
-            (Ok(_), "json.part") => {}
-            _ => {}
+        // Half-written sidecars (`json.part`) go with the others.
+        if let (Ok(call), "wav" | "json") = (stem.parse(), ending) {
+            calls.insert(call);
         }
     }
     Ok(calls.into_iter().collect())
@@ -141,7 +139,7 @@ pub async fn copy(store: Arc<dyn ObjectStore>, from: &Path, key: &str) -> Result
 
 /// Removes a call's spool files; those that are not there are fine.
 pub fn remove(spool: &Path, call: CallId) -> Result<(), RecordingError> {
-    for path in [spool_wav(spool, call), spool_json(spool, call)] {
+    for path in [spool_wav(spool, call), spool_json(spool, call), spool.join(format!("{call}.json.part"))] {
         match fs::remove_file(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 return Err(RecordingError::File { path, source });

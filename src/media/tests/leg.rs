@@ -9,7 +9,7 @@ use crate::media::{LegStats, MediaCommand, MediaEvent, Prompt};
 
 /// A leg with a recording, and a time that moves only when told.
 struct Desk {
-    leg: Leg,
+    leg: Box<Leg>,
     call: CallId,
     start: Instant,
     now: Instant,
@@ -29,7 +29,7 @@ impl Desk {
     async fn opened() -> Self {
         let (shelf, call, now) = (Shelf::new(), call(), Clock::system().instant());
         let tap = shelf.archive.start(facts(call)).await.expect("room");
-        let mut desk = Self { leg: Leg::new(call, now, [7; 10]), call, start: now, now, shelf };
+        let mut desk = Self { leg: Box::new(Leg::new(call, now, [7; 3])), call, start: now, now, shelf };
         desk.command(MediaCommand::Record(tap));
         desk
     }

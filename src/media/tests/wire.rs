@@ -10,7 +10,7 @@ use super::*;
 use crate::media::{LegStats, MediaCommand, MediaEvent, MediaPlane, MediaSettings, Prompt};
 
 /// Generous: only a broken test waits so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A plane, an archive and one phone that calls.
 struct Exchange {

@@ -62,7 +62,7 @@ fn storage(folder: &Path) -> Storage {
 
 /// Waits for a state of the disk, which another thread brings about.
 async fn until(mut state: impl FnMut() -> bool) {
-    let patience = std::time::Duration::from_secs(60);
+    let patience = std::time::Duration::from_mins(1);
     let waiting = async {
         while !state() {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -75,7 +75,7 @@ async fn until(mut state: impl FnMut() -> bool) {
 async fn a_sealed_recording_has_its_hash_its_sidecar_and_its_day() {
     let house = House::new();
     let (call, mut tap) = house.begin().await;
-    tap.push(Channel::Caller, 0, &[100; 24_000]);
+    tap.push(Channel::Caller, 0, &vec![100; 24_000]);
     tap.push(Channel::Operator, 8_000, &[-200; 800]);
     tap.speaker(Channel::Operator, "prompt:welcome", 8_000, 8_800);
     tap.finish(24_000);
@@ -123,7 +123,7 @@ async fn the_sidecar_is_plain_json_with_the_names_of_the_contract() {
 async fn after_a_crash_the_recording_is_there_up_to_the_last_second() {
     let house = House::new();
     let (call, mut tap) = house.begin().await;
-    tap.push(Channel::Caller, 0, &[7; 80_000]);
+    tap.push(Channel::Caller, 0, &vec![7; 80_000]);
     tap.speaker(Channel::Caller, "caller", 0, 160);
     tap.speaker(Channel::Operator, "prompt:welcome", 0, 52_000);
     tap.advance(80_000);
@@ -253,7 +253,7 @@ fn a_folder_that_cannot_be_written_is_named_with_its_key() {
 async fn peaks_show_where_who_was_loud() {
     let house = House::new();
     let (call, mut tap) = house.begin().await;
-    tap.push(Channel::Caller, 400_000, &[16_384; 400_000]);
+    tap.push(Channel::Caller, 400_000, &vec![16_384; 400_000]);
     tap.push(Channel::Operator, 0, &[-8_192; 100]);
     drop(tap);
     let key = house.archive.seal(call, CLOSING).await.expect("sealed").key;
