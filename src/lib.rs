@@ -11,6 +11,7 @@
 //! `docs/ARCHITECTURE.md` has the map; `tests/it/layers.rs` holds which room may know which.
 
 pub mod cases;
+pub mod call;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -6,7 +6,7 @@
 mod check;
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -48,6 +48,8 @@ pub struct Http {
 #[serde(deny_unknown_fields)]
 pub struct Sip {
     pub udp: SocketAddr,
+    /// Address the outside reaches us at, for SIP and RTP, where it is not one of this machine's (behind NAT).
+    pub advertise: Option<IpAddr>,
 }
 
 /// Media ports.
@@ -128,7 +130,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             http: Http { listen: ([127, 0, 0, 1], 8080).into() },
-            sip: Sip { udp: ([127, 0, 0, 1], 5060).into() },
+            sip: Sip { udp: ([127, 0, 0, 1], 5060).into(), advertise: None },
             rtp: Rtp { ports: "20000-29999".into(), shards: 1 },
             line: Line {
                 numbers: vec!["12345".into()],

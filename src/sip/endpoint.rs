@@ -164,6 +164,10 @@ impl Shared {
         u64::from_be_bytes(self.clock.random()) >> 2
     }
 
+    pub(super) fn advertised(&self) -> Option<IpAddr> {
+        self.settings.advertise
+    }
+
     fn legs(&self) -> MutexGuard<'_, HashMap<String, Arc<Leg>>> {
         self.legs.lock().unwrap_or_else(PoisonError::into_inner)
     }

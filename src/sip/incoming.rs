@@ -107,6 +107,15 @@ impl Incoming {
         self.end(status);
     }
 
+    /// What to tell the caller about a media port of ours.
+    ///
+    /// * `bound` — where the port is bound, perhaps to every address.
+    pub fn media_address(&self, bound: SocketAddr) -> SocketAddr {
+        let advertised = self.link.as_ref().and_then(|link| link.shared.advertised());
+        let own = if bound.ip().is_unspecified() { self.local } else { bound.ip() };
+        SocketAddr::new(advertised.unwrap_or(own), bound.port())
+    }
+
     /// Whether the caller has given up already.
     pub fn is_cancelled(&self) -> bool {
         self.link.as_ref().is_none_or(|link| link.leg.dialog.state().is_terminated())

@@ -1,0 +1,103 @@
+//! The rows of one call. Runs beside the call and never holds it up: the recording is the truth, rows are views.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+use tracing::{error, info};
+
+use crate::{
+    domain::{
+        call::{EndReason, RecordingState},
+        time::UnixMs,
+    },
+    jobs::{JobError, Queue},
+    store::{CallRow, Store, StoreError, StoredRecording},
+};
+
+/// What the ledger is told, at most once each.
+#[derive(Debug)]
+pub(super) enum Note {
+    Answered(UnixMs),
+    Ended { at: UnixMs, reason: EndReason, state: RecordingState, recording: Option<StoredRecording> },
+}
+
+/// Notes a call makes.
+pub(super) const NOTES: usize = 4;
+/// Pauses before the end of a call is written again; after the last it is left to `hotline recover`.
+const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25)];
+
+/// Whether the database was there when last asked, for all calls: its absence is said once.
+#[derive(Debug, Default)]
+pub(super) struct Presence(AtomicBool);
+
+impl Presence {
+    fn note<T, E: std::error::Error>(&self, outcome: Result<T, E>) -> Option<T> {
+        match outcome {
+            Ok(value) => {
+                if self.0.swap(false, Ordering::Relaxed) {
+                    info!("the database is back");
+                }
+                Some(value)
+            }
+            Err(error) => {
+                if !self.0.swap(true, Ordering::Relaxed) {
+                    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+                    error!(%error, cause, "the database is away; calls go on and are recorded");
+                }
+                None
+            }
+        }
+    }
+}
+
+/// Writes the rows of one call until the last note.
+pub(super) async fn keep(mut row: CallRow, mut notes: mpsc::Receiver<Note>, queue: &Queue, presence: &Presence) {
+    let store = queue.store();
+    let mut known = presence.note(begin(store, &row).await).is_some();
+    while let Some(note) = notes.recv().await {
+        match note {
+            Note::Answered(at) => {
+                row.answered = Some(at);
+                row.recording_state = RecordingState::Recording;
+                if known {
+                    presence.note(answered(store, &row, at).await);
+                }
+            }
+            Note::Ended { at, reason, state, recording } => {
+                let mut pauses = PAUSES.into_iter();
+                loop {
+                    let written = async {
+                        if !known {
+                            begin(store, &row).await?;
+                            known = true;
+                        }
+                        queue.call_ended(row.id, at, reason, state, recording.as_ref()).await
+                    };
+                    if presence.note(written.await).is_some() {
+                        break;
+                    }
+                    let Some(pause) = pauses.next() else {
+                        error!(call.id = %row.id, "the call has no row; `hotline recover` will import its recording");
+                        break;
+                    };
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+}
+
+async fn begin(store: &Store, row: &CallRow) -> Result<(), JobError> {
+    let mut tx = store.begin().await?;
+    tx.add_call(row).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn answered(store: &Store, row: &CallRow, at: UnixMs) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    tx.call_answered(row.id, at, RecordingState::Recording).await?;
+    tx.commit().await
+}

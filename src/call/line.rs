@@ -1,0 +1,179 @@
+//! The line: takes calls, gives each a task, hands the media plane's events round, and lets calls end at a stop.
+
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    task::{Id, JoinSet},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{core::Announcement, ledger::Presence, run};
+use crate::{
+    clock::Clock,
+    domain::ids::CallId,
+    jobs::Queue,
+    media::{MediaCommand, MediaError, MediaEvent, MediaPlane, Prompt},
+    recording::Archive,
+    sip::Incoming,
+};
+
+/// Events of one leg that wait for its call; more than a second of keys.
+const LEG_EVENTS: usize = 64;
+
+/// What a line is made of.
+#[derive(Clone)]
+pub struct Parts {
+    pub media: MediaPlane,
+    pub archive: Archive,
+    pub queue: Queue,
+    pub prompts: Prompts,
+    pub clock: Clock,
+    /// From the answer to the goodbye.
+    pub longest: Duration,
+    /// At a stop: how long open calls may go on before the line hangs up.
+    pub grace: Duration,
+}
+
+/// What the line says, loaded once.
+#[derive(Clone)]
+pub struct Prompts {
+    welcome: Arc<Prompt>,
+    goodbye: Arc<Prompt>,
+}
+
+/// Why a line could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    #[error("line.prompts")]
+    Prompt(#[source] MediaError),
+}
+
+/// The public line of this process.
+pub struct Line {
+    parts: Arc<Parts>,
+    presence: Arc<Presence>,
+    hang_up: CancellationToken,
+    legs: HashMap<CallId, mpsc::Sender<MediaEvent>>,
+    calls: JoinSet<()>,
+    names: HashMap<Id, CallId>,
+}
+
+impl Parts {
+    /// How long open calls may go on at a stop.
+    pub const GRACE: Duration = Duration::from_secs(60);
+}
+
+impl Prompts {
+    /// Reads the announcements of a folder: `welcome.wav`, `goodbye.wav`.
+    pub fn load(folder: &Path) -> Result<Self, LineError> {
+        let read = |which: Announcement| {
+            let path = folder.join(which.name()).with_extension("wav");
+            Prompt::load(&path).map(Arc::new).map_err(LineError::Prompt)
+        };
+        Ok(Self { welcome: read(Announcement::Welcome)?, goodbye: read(Announcement::Goodbye)? })
+    }
+
+    pub(super) fn get(&self, which: Announcement) -> Arc<Prompt> {
+        match which {
+            Announcement::Welcome => self.welcome.clone(),
+            Announcement::Goodbye => self.goodbye.clone(),
+        }
+    }
+}
+
+impl Line {
+    /// A line without calls.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+            presence: Arc::default(),
+            hang_up: CancellationToken::new(),
+            legs: HashMap::new(),
+            calls: JoinSet::new(),
+            names: HashMap::new(),
+        }
+    }
+
+    /// Takes calls until `stopping`, and ends when the last of them is recorded, sealed and in the books.
+    ///
+    /// * `incoming` — from [`crate::sip::Endpoint::bind`].
+    /// * `media` — from [`MediaPlane::start`].
+    pub async fn run(
+        mut self,
+        mut incoming: mpsc::Receiver<Incoming>,
+        mut media: mpsc::Receiver<MediaEvent>,
+        stopping: CancellationToken,
+    ) {
+        let mut stop = false;
+        let grace = sleep(Duration::MAX);
+        tokio::pin!(grace);
+        while !(stop && self.calls.is_empty() && incoming.is_empty()) {
+            tokio::select! {
+                Some(call) = incoming.recv() => self.take(call),
+                Some(event) = media.recv() => self.hand_round(event),
+                Some(done) = self.calls.join_next_with_id() => match done {
+                    Ok((task, ())) => self.forget(task, None),
+                    Err(failure) => self.forget(failure.id(), Some(&failure)),
+                },
+                () = stopping.cancelled(), if !stop => {
+                    stop = true;
+                    let now = tokio::time::Instant::from_std(self.parts.clock.instant());
+                    grace.as_mut().reset(now + self.parts.grace);
+                    if !self.calls.is_empty() {
+                        info!(calls = self.calls.len(), "stopping: open calls may end by themselves first");
+                    }
+                }
+                () = &mut grace, if stop && !self.hang_up.is_cancelled() => {
+                    warn!(calls = self.calls.len(), "stopping: the line hangs up");
+                    self.hang_up.cancel();
+                }
+                else => return,
+            }
+        }
+    }
+
+    fn take(&mut self, call: Incoming) {
+        let id = CallId::new(self.parts.clock.uuid());
+        let (leg, events) = mpsc::channel(LEG_EVENTS);
+        self.legs.insert(id, leg);
+        let task = run::call(id, call, self.parts.clone(), self.presence.clone(), events, self.hang_up.clone());
+        let handle = self.calls.spawn(task);
+        self.names.insert(handle.id(), id);
+        self.count();
+    }
+
+    fn hand_round(&self, event: MediaEvent) {
+        let call = match &event {
+            MediaEvent::FirstPacket { call }
+            | MediaEvent::Digit { call, .. }
+            | MediaEvent::PromptEnded { call, .. }
+            | MediaEvent::Silent { call }
+            | MediaEvent::Closed { call, .. } => *call,
+        };
+        // A call that is over needs no event of its leg.
+        if let Some(leg) = self.legs.get(&call)
+            && leg.try_send(event).is_err()
+        {
+            metrics::counter!("call_events_dropped_total").increment(1);
+        }
+    }
+
+    fn forget(&mut self, task: Id, failure: Option<&tokio::task::JoinError>) {
+        let Some(call) = self.names.remove(&task) else { return };
+        self.legs.remove(&call);
+        self.count();
+        if let Some(failure) = failure {
+            error!(call.id = %call, %failure, "the task of a call fell over; its recording waits in the spool folder");
+            // Its ports and its tap are let go; the dialog was hung up when the task's values were dropped.
+            let _ = self.parts.media.command(call, MediaCommand::Close);
+        }
+    }
+
+    fn count(&self) {
+        let open = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
+        metrics::gauge!("calls_open").set(f64::from(open));
+    }
+}

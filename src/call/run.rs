@@ -1,0 +1,350 @@
+//! Carries out what [`super::core`] decides for one call, and reports back. Holds no decision itself.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration, time::Instant};
+
+use tokio::{
+    sync::mpsc,
+    time::{sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use super::{
+    core::{Action, Announcement, Call, Event},
+    ledger::{self, NOTES, Note, Presence},
+    line::Parts,
+};
+use crate::{
+    domain::{
+        call::{Direction, EndReason, RecordingState},
+        ids::CallId,
+        time::UnixMs,
+    },
+    media::{G711, LegStats, MediaCommand, MediaEvent, RemoteMedia},
+    recording::{CallFacts, Closing, Tap},
+    sip::{
+        AnswerError, Answered, Incoming, LegEvent,
+        sdp::{Agreed, Codec},
+    },
+    store::{CallRow, StoredRecording},
+};
+
+/// How long sealing may take: hashing and storing the longest recording takes seconds.
+const SEALING: Duration = Duration::from_secs(120);
+
+/// One call from INVITE to its last row.
+pub(super) async fn call(
+    id: CallId,
+    incoming: Incoming,
+    parts: Arc<Parts>,
+    presence: Arc<Presence>,
+    media: mpsc::Receiver<MediaEvent>,
+    stop: CancellationToken,
+) {
+    let started = parts.clock.now();
+    let facts = CallFacts {
+        call: id,
+        caller: incoming.caller.clone(),
+        called: incoming.called.clone(),
+        direction: Direction::Inbound,
+        started,
+    };
+    info!(call.id = %id, called = facts.called, caller = ?facts.caller, "call came in");
+    let row = CallRow::begun(id, Direction::Inbound, facts.caller.clone(), facts.called.clone(), started);
+    let (notes, receiver) = mpsc::channel(NOTES);
+    let runner = Runner {
+        facts,
+        core: Call::new(parts.longest),
+        incoming: Some(incoming),
+        answered: None,
+        port: None,
+        tap: None,
+        sealed: None,
+        stats: LegStats::default(),
+        phases: Phases::begin(parts.clock.instant()),
+        ended: None,
+        notes,
+        parts: parts.clone(),
+    };
+    // Dropping the runner ends the notes, and thereby the ledger.
+    tokio::join!(runner.drive(media, stop), ledger::keep(row, receiver, &parts.queue, &presence));
+}
+
+struct Runner {
+    parts: Arc<Parts>,
+    facts: CallFacts,
+    core: Call,
+    incoming: Option<Incoming>,
+    /// Until the dialog is over or we hung up.
+    answered: Option<Answered>,
+    port: Option<SocketAddr>,
+    /// Until it goes to the media plane.
+    tap: Option<Tap>,
+    sealed: Option<StoredRecording>,
+    stats: LegStats,
+    phases: Phases,
+    ended: Option<UnixMs>,
+    notes: mpsc::Sender<Note>,
+}
+
+/// When what happened, for the closing line.
+struct Phases {
+    came: Instant,
+    answered: Option<Instant>,
+    heard: Option<Instant>,
+    ended: Option<Instant>,
+}
+
+impl Phases {
+    fn begin(came: Instant) -> Self {
+        Self { came, answered: None, heard: None, ended: None }
+    }
+}
+
+impl Runner {
+    async fn drive(mut self, mut media: mpsc::Receiver<MediaEvent>, stop: CancellationToken) {
+        let mut asked = false;
+        loop {
+            while let Some(action) = self.core.poll_action() {
+                if let Some(event) = self.act(action).await {
+                    self.core.handle(event, self.parts.clock.instant());
+                }
+            }
+            if self.core.is_over() {
+                return;
+            }
+            let due = self.core.poll_timeout().map(|(due, _)| due);
+            let event = tokio::select! {
+                event = next(&mut self.answered) => self.of_leg(event),
+                Some(event) = media.recv() => self.of_media(event),
+                () = stop.cancelled(), if !asked => {
+                    asked = true;
+                    Some(Event::StopAsked)
+                }
+                () = until(due) => None,
+            };
+            let now = self.parts.clock.instant();
+            match event {
+                Some(event) => self.core.handle(event, now),
+                None => self.core.handle_timeout(now),
+            }
+        }
+    }
+
+    fn of_leg(&mut self, event: LegEvent) -> Option<Event> {
+        match event {
+            LegEvent::Acked => None,
+            LegEvent::Settled(agreed) => Some(Event::Settled(agreed)),
+            LegEvent::NoAnswer => Some(Event::NoAnswer),
+            LegEvent::Digit { duration_ms, .. } => {
+                debug!(call.id = %self.facts.call, duration_ms, "key by INFO");
+                None
+            }
+            LegEvent::Ended(end) => {
+                self.answered = None;
+                Some(Event::FarEnded(end))
+            }
+        }
+    }
+
+    fn of_media(&mut self, event: MediaEvent) -> Option<Event> {
+        match event {
+            MediaEvent::FirstPacket { .. } => {
+                self.phases.heard.get_or_insert(self.parts.clock.instant());
+                None
+            }
+            MediaEvent::Digit { duration_ms, .. } => {
+                debug!(call.id = %self.facts.call, duration_ms, "key");
+                None
+            }
+            MediaEvent::PromptEnded { name, .. } => Announcement::from_name(&name).map(Event::Said),
+            MediaEvent::Silent { .. } => Some(Event::Silent),
+            MediaEvent::Closed { stats, .. } => {
+                self.stats = stats;
+                Some(Event::MediaClosed)
+            }
+        }
+    }
+
+    /// Does one thing; what comes of it at once is the next event.
+    async fn act(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::OpenPort => match self.parts.media.open(self.facts.call) {
+                Ok(port) => {
+                    self.port = Some(port);
+                    Some(Event::PortOpened)
+                }
+                Err(error) => Some(self.failed(&error, "no media port", Event::PortRefused)),
+            },
+            Action::OpenRecording => match self.parts.archive.start(self.facts.clone()).await {
+                Ok(tap) => {
+                    self.tap = Some(tap);
+                    Some(Event::RecordingOpened)
+                }
+                Err(error) => Some(self.failed(&error, "the recording cannot be begun", Event::RecordingRefused)),
+            },
+            Action::Answer => Some(self.answer()),
+            Action::Refuse(status) => {
+                if let Some(incoming) = self.incoming.take() {
+                    incoming.refuse(status);
+                }
+                None
+            }
+            Action::NoteAnswered => {
+                self.phases.answered = Some(self.parts.clock.instant());
+                self.note(Note::Answered(self.parts.clock.now())).await;
+                None
+            }
+            Action::Record => {
+                let tap = self.tap.take()?;
+                if self.command(MediaCommand::Record(tap)) {
+                    return None;
+                }
+                // A line that cannot record does not talk.
+                self.command(MediaCommand::Close);
+                Some(Event::MediaClosed)
+            }
+            Action::Connect(agreed) => {
+                self.command(MediaCommand::Connect(remote(&agreed)));
+                None
+            }
+            Action::Play(which) => {
+                self.command(MediaCommand::Play(self.parts.prompts.get(which)));
+                None
+            }
+            Action::StopPlaying => {
+                self.command(MediaCommand::StopPlaying);
+                None
+            }
+            Action::HangUp => {
+                if let Some(mut answered) = self.answered.take() {
+                    answered.hang_up();
+                }
+                None
+            }
+            Action::CloseMedia => {
+                self.end();
+                (!self.command(MediaCommand::Close)).then_some(Event::MediaClosed)
+            }
+            Action::Seal(reason) => Some(self.seal(reason).await),
+            Action::NoteEnded(reason, state) => {
+                let at = self.end();
+                let recording = self.sealed.take();
+                self.note(Note::Ended { at, reason, state, recording }).await;
+                self.close(reason, state);
+                None
+            }
+        }
+    }
+
+    fn answer(&mut self) -> Event {
+        let (Some(incoming), Some(port)) = (self.incoming.take(), self.port) else { return Event::AnswerFailed };
+        let media = incoming.media_address(port);
+        match incoming.answer(media) {
+            Ok((answered, agreed)) => {
+                self.answered = Some(answered);
+                Event::Answered(agreed)
+            }
+            Err(AnswerError::Cancelled) => Event::Cancelled,
+            Err(error @ AnswerError::Stack(_)) => self.failed(&error, "the 200 cannot be sent", Event::AnswerFailed),
+        }
+    }
+
+    async fn seal(&mut self, reason: EndReason) -> Event {
+        self.tap = None;
+        let closing = Closing { ended: self.end(), reason };
+        match timeout(SEALING, self.parts.archive.seal(self.facts.call, closing)).await {
+            Ok(Ok(sealed)) => {
+                if let Some(trouble) = &sealed.trouble {
+                    error!(call.id = %self.facts.call, trouble, dropped = sealed.dropped_samples, "recording trouble");
+                }
+                let (key, sha256, samples) = (sealed.key, sealed.sha256, sealed.samples);
+                self.sealed = Some(StoredRecording { key, sha256, samples });
+                Event::Sealed
+            }
+            Ok(Err(error)) => self.failed(&error, "the recording stays in the spool folder", Event::SealFailed),
+            Err(_) => {
+                error!(call.id = %self.facts.call, "sealing takes too long; the recording stays in the spool folder");
+                Event::SealFailed
+            }
+        }
+    }
+
+    /// Tells the leg; says so if it cannot be told.
+    fn command(&self, command: MediaCommand) -> bool {
+        match self.parts.media.command(self.facts.call, command) {
+            Ok(()) => true,
+            Err(error) => {
+                warn!(call.id = %self.facts.call, %error, "the media leg does not listen");
+                false
+            }
+        }
+    }
+
+    fn failed(&self, error: &dyn std::error::Error, what: &str, event: Event) -> Event {
+        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+        error!(call.id = %self.facts.call, %error, cause, "{what}");
+        event
+    }
+
+    async fn note(&self, note: Note) {
+        // The ledger listens as long as this runner lives.
+        let _ = self.notes.send(note).await;
+    }
+
+    /// The moment the call was over, noted once.
+    fn end(&mut self) -> UnixMs {
+        self.phases.ended.get_or_insert(self.parts.clock.instant());
+        *self.ended.get_or_insert(self.parts.clock.now())
+    }
+
+    /// The one closing line.
+    fn close(&self, reason: EndReason, recording: RecordingState) {
+        let now = self.parts.clock.instant();
+        let span = |from: Option<Instant>, to: Option<Instant>| {
+            let span = to.zip(from).map(|(to, from)| to.saturating_duration_since(from)).unwrap_or_default();
+            u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+        };
+        let phases = &self.phases;
+        let outcome = reason.outcome().name();
+        metrics::counter!("calls_total", "outcome" => outcome, "reason" => reason.name()).increment(1);
+        info!(
+            call.id = %self.facts.call,
+            outcome,
+            reason = reason.name(),
+            recording = recording.name(),
+            answer_ms = span(Some(phases.came), phases.answered),
+            first_packet_ms = span(phases.answered, phases.heard),
+            talk_ms = span(phases.answered, phases.ended),
+            seal_ms = span(phases.ended, Some(now)),
+            received = self.stats.received,
+            sent = self.stats.sent,
+            lost = self.stats.lost,
+            "call ended"
+        );
+    }
+}
+
+fn remote(agreed: &Agreed) -> RemoteMedia {
+    let codec = match agreed.codec {
+        Codec::Pcma => G711::Alaw,
+        Codec::Pcmu => G711::Ulaw,
+    };
+    let (address, payload_type, telephone_event) = (agreed.address, agreed.payload_type, agreed.telephone_event);
+    RemoteMedia { address, codec, payload_type, telephone_event, send: agreed.send, receive: agreed.receive }
+}
+
+/// The leg's next event; never, if there is no leg.
+async fn next(answered: &mut Option<Answered>) -> LegEvent {
+    match answered {
+        Some(answered) => answered.event().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,227 @@
+//! Whole calls: real SIP and RTP from the test phone, real media plane, archive and database.
+
+use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
+
+use sip_test::{CallReport, CallSpec, EndedBy};
+use tempfile::TempDir;
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::{
+    clock::Clock,
+    config::Storage,
+    domain::call::{EndReason, RecordingState},
+    jobs::Queue,
+    media::{MediaPlane, MediaSettings},
+    recording::Archive,
+    sip::{Endpoint, SipSettings},
+    store::{CallRow, JobState, Store},
+};
+
+/// Far more than anything here takes; only a broken build waits it out.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running line in a folder of its own.
+struct House {
+    address: SocketAddr,
+    archive: Archive,
+    store: Store,
+    media: MediaPlane,
+    stopping: CancellationToken,
+    line: JoinHandle<()>,
+    sip: JoinHandle<()>,
+    folder: TempDir,
+}
+
+/// What a test changes.
+struct Rules {
+    longest: Duration,
+    grace: Duration,
+    t1: Duration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { longest: Duration::from_secs(600), grace: Parts::GRACE, t1: SipSettings::T1 }
+    }
+}
+
+impl House {
+    async fn open(rules: Rules) -> Self {
+        let (folder, clock) = (tempfile::tempdir().expect("a folder"), Clock::system());
+        let storage = Storage {
+            url: format!("file://{}", folder.path().join("recordings").display()),
+            spool: folder.path().join("spool"),
+        };
+        let archive = Archive::open(&storage, clock.clone()).expect("an archive");
+        let url = format!("sqlite://{}", folder.path().join("hotline.db").display());
+        let store = Store::open(&url, clock.clone()).await.expect("a database");
+        let settings = MediaSettings { address: [127, 0, 0, 1].into(), ports: (0, 0), shards: 1 };
+        let (media, media_events) = MediaPlane::start(settings, clock.clone()).expect("a media plane");
+        let settings = SipSettings {
+            listen: ([127, 0, 0, 1], 0).into(),
+            advertise: None,
+            numbers: vec!["12345".into()],
+            max_calls: 4,
+            t1: rules.t1,
+        };
+        let (endpoint, incoming) = Endpoint::bind(settings, clock.clone()).await.expect("a free port");
+        let parts = Parts {
+            media: media.clone(),
+            archive: archive.clone(),
+            queue: Queue::new(store.clone()),
+            prompts: Prompts::load(Path::new("config/prompts")).expect("the demo's announcements"),
+            clock,
+            longest: rules.longest,
+            grace: rules.grace,
+        };
+        let (address, stopping) = (endpoint.local_addr(), CancellationToken::new());
+        let sip = tokio::spawn(endpoint.run(stopping.clone()));
+        let line = tokio::spawn(Line::new(parts).run(incoming, media_events, stopping.clone()));
+        Self { address, archive, store, media, stopping, line, sip, folder }
+    }
+
+    fn spec(&self) -> CallSpec {
+        let mut spec = CallSpec::new(format!("sip:12345@{}", self.address));
+        spec.hang_up_after = Some(Duration::from_millis(500));
+        spec
+    }
+
+    /// The one call in the books, once it has ended.
+    async fn ended(&self) -> CallRow {
+        until(async || {
+            let calls = self.store.calls(None, 10).await.expect("the books");
+            calls.into_iter().find(|call| call.ended.is_some())
+        })
+        .await
+    }
+
+    /// Stops in order; gives the folder back, which goes when it is dropped.
+    async fn close(self) -> TempDir {
+        self.stopping.cancel();
+        timeout(PATIENCE, self.line).await.expect("the line ends").expect("without a panic");
+        timeout(PATIENCE, self.sip).await.expect("the port closes").expect("without a panic");
+        self.media.stop();
+        self.folder
+    }
+}
+
+/// Asks until there is an answer.
+async fn until<T, F: Future<Output = Option<T>>>(ask: impl Fn() -> F) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, asking).await.expect("it becomes so")
+}
+
+async fn dial(spec: CallSpec) -> CallReport {
+    timeout(PATIENCE, sip_test::call(spec)).await.expect("calls end").expect("the phone works")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_answered_welcomed_recorded_sealed_and_left_to_be_heard() {
+    let house = House::open(Rules::default()).await;
+    let report = dial(house.spec().playing(vec![4000; 8000])).await;
+    assert_eq!((report.status, report.ended_by, report.bye_status), (200, EndedBy::Phone, Some(200)));
+    assert!(report.heard.iter().any(|sample| sample.unsigned_abs() > 1000), "the welcome is heard");
+
+    let row = house.ended().await;
+    assert_eq!(row.end_reason, Some(EndReason::CallerHungUp));
+    assert_eq!(row.caller.as_ref().map(|it| it.reveal().as_str()), Some("13800000000"));
+    assert_eq!((row.called.as_str(), row.recording_state), ("12345", RecordingState::Sealed));
+    assert!(row.answered.is_some_and(|at| at >= row.started));
+    let recording = row.recording.expect("a recording");
+    assert!(recording.samples > 0);
+    let sidecar = house.archive.stored(row.id).await.expect("the archive").expect("a sidecar");
+    assert_eq!(
+        (sidecar.key, sidecar.sha256, sidecar.reason),
+        (recording.key, recording.sha256, EndReason::CallerHungUp)
+    );
+    let job = house.store.job("transcribe", &row.id.to_string()).await.expect("the books").expect("a job");
+    assert_eq!(job.state, JobState::Waiting);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_without_an_offer_hears_the_welcome_after_its_ack() {
+    let house = House::open(Rules::default()).await;
+    let mut spec = house.spec();
+    spec.no_sdp = true;
+    let report = dial(spec).await;
+    assert_eq!(report.status, 200);
+    assert!(report.heard.iter().any(|sample| sample.unsigned_abs() > 1000), "the welcome is heard");
+    assert_eq!(house.ended().await.end_reason, Some(EndReason::CallerHungUp));
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_call_ends_with_goodbye_and_our_bye() {
+    let house = House::open(Rules { longest: Duration::from_millis(300), ..Rules::default() }).await;
+    let mut spec = house.spec();
+    spec.hang_up_after = Some(Duration::from_secs(30));
+    let report = dial(spec).await;
+    assert_eq!(report.ended_by, EndedBy::Far);
+    let row = house.ended().await;
+    assert_eq!((row.end_reason, row.recording_state), (Some(EndReason::MaxDuration), RecordingState::Sealed));
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_ack_ends_the_call_and_closes_its_recording() {
+    let house = House::open(Rules { t1: Duration::from_millis(10), ..Rules::default() }).await;
+    let mut spec = house.spec();
+    spec.withhold_ack = true;
+    spec.hang_up_after = Some(Duration::from_secs(20));
+    let phone = tokio::spawn(dial(spec));
+    let row = house.ended().await;
+    assert_eq!((row.end_reason, row.recording_state), (Some(EndReason::AckTimeout), RecordingState::Sealed));
+    phone.abort();
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_hangs_up_after_its_grace_and_seals_what_was_recorded() {
+    let house = House::open(Rules { grace: Duration::from_millis(200), ..Rules::default() }).await;
+    let mut spec = house.spec();
+    spec.hang_up_after = Some(Duration::from_secs(30));
+    let phone = tokio::spawn(dial(spec));
+    until(async || house.store.calls(None, 1).await.expect("the books").pop()?.answered).await;
+    let (store, archive) = (house.store.clone(), house.archive.clone());
+    let _folder = house.close().await;
+    assert_eq!(phone.await.expect("the phone works").ended_by, EndedBy::Far);
+    let row = store.calls(None, 1).await.expect("the books").pop().expect("the call");
+    assert_eq!((row.end_reason, row.recording_state), (Some(EndReason::LineHungUp), RecordingState::Sealed));
+    assert!(archive.stored(row.id).await.expect("the archive").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_away_costs_no_call_and_no_recording() {
+    let house = House::open(Rules::default()).await;
+    house.store.close().await;
+    let report = dial(house.spec()).await;
+    assert_eq!((report.status, report.bye_status), (200, Some(200)));
+    let sealed = until(async || house.archive.sidecars().await.expect("the archive").pop()).await;
+    assert_eq!(sealed.reason, EndReason::CallerHungUp);
+    assert_eq!(sealed.facts.caller.as_ref().map(|it| it.reveal().as_str()), Some("13800000000"));
+    house.line.abort();
+    house.sip.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_cannot_be_recorded_is_refused_with_503() {
+    let house = House::open(Rules::default()).await;
+    let spool = house.folder.path().join("spool");
+    std::fs::remove_dir_all(&spool).expect("the spool folder");
+    std::fs::write(&spool, "no folder").expect("a file in its place");
+    let report = dial(house.spec()).await;
+    assert_eq!((report.status, report.ended_by), (503, EndedBy::Refused));
+    let row = house.ended().await;
+    assert_eq!((row.end_reason, row.recording_state), (Some(EndReason::Failed), RecordingState::None));
+    house.close().await;
+}
