@@ -1,17 +1,25 @@
 //! The command line: one file a subcommand, thin. Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 
 mod config;
+mod db;
+mod lifecycle;
 mod model;
 mod openapi;
 mod progress;
+mod recover;
 mod transcribe;
+mod user;
 mod worker;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{ConfigError, Settings};
+use crate::{
+    clock::Clock,
+    config::{ConfigError, Settings},
+    store::Store,
+};
 
 #[derive(Debug, Parser)]
 #[command(name = "hotline", version, about = "A city's 12345 line: answers, records, hears, drafts, closes the loop")]
@@ -28,13 +36,25 @@ enum Command {
     /// Looks at the settings.
     #[command(subcommand)]
     Config(config::Command),
+    /// Looks after the database.
+    #[command(subcommand)]
+    Db(db::Command),
+    /// Makes the first administrator with a one-time password, if there is nobody yet.
+    Init,
+    /// Prints the states and moves of a case.
+    Lifecycle(lifecycle::Arguments),
     /// Installs and checks speech models.
     #[command(subcommand)]
     Model(model::Command),
     /// Prints the description of the HTTP API.
     Openapi,
+    /// Imports recordings that have no row.
+    Recover,
     /// Hears a recording.
     Transcribe(transcribe::Command),
+    /// Adds people and gives them tokens.
+    #[command(subcommand)]
+    User(user::Command),
     /// The child that hears; `hotline serve` starts it.
     #[command(hide = true)]
     Worker(worker::Command),
@@ -47,22 +67,43 @@ impl Cli {
     }
 }
 
+/// The command was used in a way that cannot work; the exit code says so.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct WrongUse(String);
+
+/// Runs a short piece of work on the database.
+fn on_store<T>(settings: &Settings, work: impl AsyncFnOnce(Store) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let store = Store::open(&settings.database.url, Clock::system()).await?;
+        let outcome = work(store.clone()).await;
+        store.close().await;
+        outcome
+    })
+}
+
 /// Parses the arguments, runs the subcommand and says in one sentence what went wrong.
 #[expect(clippy::print_stderr, reason = "the last word of a command goes to standard error")]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.command {
         Command::Config(command) => config::run(&cli, command),
+        Command::Db(command) => db::run(&cli, command),
+        Command::Init => user::init(&cli),
+        Command::Lifecycle(arguments) => lifecycle::run(arguments),
         Command::Model(command) => model::run(&cli, command),
         Command::Openapi => openapi::run(),
+        Command::Recover => recover::run(&cli),
         Command::Transcribe(command) => transcribe::run(&cli, command),
+        Command::User(command) => user::run(&cli, command),
         Command::Worker(command) => worker::run(command),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hotline: {error:#}");
-            if error.chain().any(<dyn std::error::Error>::is::<ConfigError>) {
+            if error.chain().any(|cause| cause.is::<ConfigError>() || cause.is::<WrongUse>()) {
                 ExitCode::from(2)
             } else {
                 ExitCode::from(1)

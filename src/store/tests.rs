@@ -1,1 +1,259 @@
+//! Stories of rows: what is committed stays, what is not leaves nothing, and two writers take turns.
 
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use uuid::Uuid;
+
+use super::{
+    testing::{MONDAY_NINE, TestStore, on_every_database},
+    *,
+};
+use crate::{
+    domain::{
+        call::{Direction, EndReason, RecordingState},
+        ids::{CallId, CaseId},
+        time::UnixMs,
+        transcript::{Channel, Transcript, Utterance},
+    },
+    telemetry::Private,
+};
+
+on_every_database! {
+    async fn a_call_is_kept_from_its_start_to_its_sealed_recording(test: TestStore) {
+        let call = call(&test);
+        let mut tx = test.store.begin().await.expect("a writer");
+        assert!(tx.add_call(&call).await.expect("added"));
+        assert!(!tx.add_call(&call).await.expect("twice is once"));
+        tx.call_answered(call.id, UnixMs(5), RecordingState::Recording).await.expect("answered");
+        let recording = StoredRecording { key: "2026/11/23/x.wav".into(), sha256: "ab".into(), samples: 16_000 };
+        tx.call_ended(call.id, UnixMs(9), EndReason::CallerHungUp, RecordingState::Sealed, Some(&recording))
+            .await
+            .expect("ended");
+        // Whatever comes later does not change how it ended.
+        tx.call_ended(call.id, UnixMs(99), EndReason::Interrupted, RecordingState::Failed, None).await.expect("late");
+        tx.commit().await.expect("committed");
+        let kept = test.store.call(call.id).await.expect("a look").expect("the call");
+        let expected = CallRow {
+            answered: Some(UnixMs(5)),
+            ended: Some(UnixMs(9)),
+            end_reason: Some(EndReason::CallerHungUp),
+            recording_state: RecordingState::Sealed,
+            recording: Some(recording),
+            ..call
+        };
+        assert_eq!(kept, expected);
+        assert!(test.store.open_calls(UnixMs(i64::MAX)).await.expect("a look").is_empty());
+    }
+
+    async fn what_is_not_committed_leaves_nothing(test: TestStore) {
+        let call = call(&test);
+        let mut tx = test.store.begin().await.expect("a writer");
+        tx.add_call(&call).await.expect("added");
+        drop(tx);
+        assert_eq!(test.store.call(call.id).await.expect("a look"), None);
+        let mut tx = test.store.begin().await.expect("the writer is free again");
+        assert!(tx.add_call(&call).await.expect("added"));
+        tx.commit().await.expect("committed");
+    }
+
+    async fn a_cancelled_writer_frees_the_way_for_the_next(test: TestStore) {
+        let call = call(&test);
+        let (store, row) = (test.store.clone(), call.clone());
+        let (written, was_written) = tokio::sync::oneshot::channel();
+        let task = tokio::spawn(async move {
+            let mut tx = store.begin().await.expect("a writer");
+            tx.add_call(&row).await.expect("added");
+            let _ = written.send(());
+            std::future::pending::<()>().await;
+        });
+        was_written.await.expect("it was written");
+        task.abort();
+        let mut tx = test.store.begin().await.expect("the writer is free again");
+        assert!(tx.add_call(&call).await.expect("added"), "the first one left nothing");
+    }
+
+    async fn writers_that_race_take_turns(test: TestStore) {
+        let tasks: Vec<_> = (0..20)
+            .map(|_| {
+                let store = test.store.clone();
+                tokio::spawn(async move {
+                    let mut tx = store.begin().await.expect("a writer");
+                    let number = tx.next_case_number("20261123").await.expect("a number");
+                    tx.commit().await.expect("committed");
+                    number
+                })
+            })
+            .collect();
+        let mut numbers = Vec::new();
+        for task in tasks {
+            numbers.push(task.await.expect("no panic"));
+        }
+        numbers.sort();
+        let expected: Vec<_> = (1..=20).map(|number| format!("20261123-{number:06}")).collect();
+        assert_eq!(numbers, expected, "every number once and none left out");
+        let mut tx = test.store.begin().await.expect("a writer");
+        assert_eq!(tx.next_case_number("20261124").await.expect("a number"), "20261124-000001");
+    }
+
+    async fn a_stale_version_changes_nothing(test: TestStore) {
+        let row = case_row(&test, 1);
+        let mut tx = test.store.begin().await.expect("a writer");
+        tx.add_case(&row).await.expect("added");
+        let newer = CaseRow { version: 2, state: "registered".into(), ..row.clone() };
+        assert!(tx.update_case(&newer, 1).await.expect("an answer"));
+        let late = CaseRow { version: 2, state: "void".into(), ..row };
+        assert!(!tx.update_case(&late, 1).await.expect("an answer"), "somebody was faster");
+        let event = StoredEvent { seq: 1, version: 1, at: UnixMs(0), actor: "{}".into(), body: "{}".into() };
+        tx.append_event(newer.id, &event).await.expect("appended");
+        assert!(matches!(tx.append_event(newer.id, &event).await, Err(StoreError::Duplicate { .. })));
+        tx.commit().await.expect("committed");
+        assert_eq!(test.store.case_row(newer.id).await.expect("a look"), Some(newer));
+    }
+
+    async fn cases_are_found_by_state_unit_words_and_lateness(test: TestStore) {
+        let mut tx = test.store.begin().await.expect("a writer");
+        let mut ids = Vec::new();
+        for index in 1..=3_u32 {
+            test.clock.set(UnixMs(MONDAY_NINE.0 + i64::from(index)));
+            let mut row = case_row(&test, index);
+            row.search = format!("20261123-00000{index}\n100%停水 ABC_{index}");
+            row.unit_due = (index == 2).then_some(UnixMs(1000));
+            tx.add_case(&row).await.expect("added");
+            ids.push(row.id);
+        }
+        tx.put_case_units(ids[0], &["WATER", "ZJ"]).await.expect("units");
+        tx.put_case_units(ids[1], &["ZJ"]).await.expect("units");
+        tx.put_case_units(ids[0], &["WATER"]).await.expect("units again");
+        tx.commit().await.expect("committed");
+        let found = async |filter: CaseFilter| {
+            let rows = test.store.case_rows(&CaseFilter { limit: 10, ..filter }).await.expect("a list");
+            rows.iter().map(|row| ids.iter().position(|id| *id == row.id).expect("known")).collect::<Vec<_>>()
+        };
+        let none = CaseFilter::default;
+        assert_eq!(found(none()).await, [2, 1, 0], "latest first");
+        assert_eq!(found(CaseFilter { after: Some(ids[1]), ..none() }).await, [0]);
+        assert_eq!(found(CaseFilter { unit: Some("ZJ".into()), ..none() }).await, [1]);
+        assert_eq!(found(CaseFilter { unit: Some("WATER".into()), ..none() }).await, [0]);
+        assert_eq!(found(CaseFilter { q: Some("停水 abc_2".into()), ..none() }).await, [1]);
+        assert_eq!(found(CaseFilter { q: Some("1%停".into()), ..none() }).await, [0_usize; 0], "% is only a sign");
+        assert_eq!(found(CaseFilter { overdue_at: Some(UnixMs(1001)), ..none() }).await, [1]);
+        assert_eq!(found(CaseFilter { state: Some("closed".into()), ..none() }).await, [0_usize; 0]);
+    }
+
+    async fn a_transcript_is_kept_and_replaced(test: TestStore) {
+        let call = call(&test);
+        let mut tx = test.store.begin().await.expect("a writer");
+        tx.add_call(&call).await.expect("added");
+        let said = |text: &str| Utterance {
+            channel: Channel::Caller,
+            start_ms: 10,
+            end_ms: 20,
+            text: text.into(),
+            confidence: 0.5,
+        };
+        let first = Transcript { utterances: vec![said("停")], r#final: false };
+        let last = Transcript { utterances: vec![said("停水"), said("三天")], r#final: true };
+        tx.put_transcript(call.id, &first).await.expect("stored");
+        tx.put_transcript(call.id, &last).await.expect("stored");
+        tx.commit().await.expect("committed");
+        assert_eq!(test.store.transcript(call.id).await.expect("a look"), Some(last));
+        assert_eq!(test.store.transcript(CallId::new(Uuid::nil())).await.expect("a look"), None);
+    }
+
+    async fn a_call_is_owed_once(test: TestStore) {
+        let call = call(&test);
+        let mut tx = test.store.begin().await.expect("a writer");
+        tx.add_call(&call).await.expect("added");
+        let phone = call.caller.as_ref();
+        assert!(tx.add_callback(CallbackKind::Missed, Some(call.id), None, phone, "silent").await.expect("new"));
+        assert!(!tx.add_callback(CallbackKind::Missed, Some(call.id), None, phone, "silent").await.expect("known"));
+        tx.commit().await.expect("committed");
+        let list = test.store.callbacks(Some(CallbackKind::Missed), None, None, 10).await.expect("a list");
+        assert_eq!(list.len(), 1);
+        assert_eq!((list[0].phone.clone(), list[0].reason.as_str()), (call.caller, "silent"));
+        let followups = test.store.callbacks(Some(CallbackKind::Followup), None, None, 10).await.expect("a list");
+        assert!(followups.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_database_opened_again_keeps_its_rows_and_is_not_migrated_twice() {
+    let test = TestStore::sqlite().await;
+    let call = call(&test);
+    let mut tx = test.store.begin().await.expect("a writer");
+    tx.add_call(&call).await.expect("added");
+    tx.commit().await.expect("committed");
+    test.store.close().await;
+    let again = Store::open(&test.url(), test.clock.clone()).await.expect("opened again");
+    assert_eq!(again.call(call.id).await.expect("a look"), Some(call));
+    again.ready().await.expect("ready");
+}
+
+#[tokio::test]
+async fn tables_of_a_newer_program_are_left_alone() {
+    let test = TestStore::sqlite().await;
+    let mut tx = test.store.begin().await.expect("a writer");
+    sqlx::query("INSERT INTO migrations (number, sha256, applied) VALUES (999, '', 0)")
+        .execute(tx.connection())
+        .await
+        .expect("as a newer program would");
+    tx.commit().await.expect("committed");
+    test.store.close().await;
+    let refused = Store::open(&test.url(), test.clock.clone()).await.expect_err("too new");
+    assert!(matches!(refused, StoreError::Newer { found: 999, .. }));
+    assert!(refused.to_string().contains("hotline.db"), "{refused}");
+}
+
+#[tokio::test]
+async fn two_processes_that_start_together_make_the_tables_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite://{}", folder.path().join("deep/er/hotline.db").display());
+    let open = || Store::open(&url, Clock::system());
+    let (one, two) = tokio::join!(open(), open());
+    one.expect("the first").ready().await.expect("ready");
+    two.expect("the second").ready().await.expect("ready");
+}
+
+#[tokio::test]
+async fn an_unusable_place_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for url in ["postgres://x", "sqlite://", "sqlite::memory:", "hotline.db"] {
+        assert!(matches!(Store::open(url, Clock::system()).await, Err(StoreError::Url(_))), "{url}");
+    }
+    let file = folder.path().join("file");
+    fs::write(&file, "").expect("a file");
+    let below = file.join("hotline.db");
+    let refused = Store::open(&format!("sqlite://{}", below.display()), Clock::system()).await.expect_err("no folder");
+    assert!(refused.to_string().contains(&file.display().to_string()), "{refused}");
+
+    let damaged = folder.path().join("damaged.db");
+    fs::write(&damaged, "this is no database, whatever its name says").expect("a file");
+    let refused = Store::open(&format!("sqlite://{}", damaged.display()), Clock::system()).await.expect_err("damaged");
+    assert!(refused.to_string().contains("damaged.db"), "{refused}");
+
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o500)).expect("read only");
+    let shut = folder.path().join("new.db");
+    // Root may write anywhere; everybody else is told which file it is.
+    if let Err(refused) = Store::open(&format!("sqlite://{}", shut.display()), Clock::system()).await {
+        assert!(refused.to_string().contains("new.db"), "{refused}");
+    }
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).expect("writable again");
+}
+
+fn call(test: &TestStore) -> CallRow {
+    let id = CallId::new(test.clock.uuid());
+    CallRow::begun(id, Direction::Inbound, Some(Private("13800000000".into())), "12345".into(), UnixMs(1))
+}
+
+fn case_row(test: &TestStore, index: u32) -> CaseRow {
+    CaseRow {
+        id: CaseId::new(test.clock.uuid()),
+        number: format!("20261123-{index:06}"),
+        version: 1,
+        state: "draft".into(),
+        channel: "phone".into(),
+        call_id: None,
+        unit_due: None,
+        search: String::new(),
+    }
+}

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{TRANSITIONS, event::VoidReason, fields::Edits, refusal::Refusal};
+use super::{TRANSITIONS, Transition, event::VoidReason, fields::Edits, refusal::Refusal};
 use crate::domain::ids::CaseId;
 
 /// A wish; whether it is granted is decided by [`super::Case::decide`].
@@ -75,8 +75,8 @@ pub struct Dispatch {
     pub time_class: Option<String>,
 }
 
-/// Actions that have a command. All other moves of the table are refused and offered to nobody.
-const WITH_COMMAND: [&str; 6] = ["confirm", "answer_on_spot", "refuse", "void", "merge_into", "dispatch"];
+/// Moves of the table that have a command. All others are refused and offered to nobody.
+const WITH_COMMAND: [&str; 7] = ["T01", "T02", "T03", "T04", "T05", "T06", "T09"];
 
 impl Command {
     /// Reads a request to act.
@@ -87,11 +87,12 @@ impl Command {
     /// # Errors
     /// An action that nobody knows or that cannot be asked for yet, or a body that is not its.
     pub fn parse(action: &str, body: Value) -> Result<Self, Refusal> {
-        if !WITH_COMMAND.contains(&action) {
-            let known = TRANSITIONS.iter().flat_map(super::Transition::actions).find(|name| *name == action);
-            return Err(
-                known.map_or_else(|| Refusal::Unknown(action.to_owned()), |action| Refusal::Unavailable { action })
-            );
+        let rows = TRANSITIONS.iter().filter(|row| row.actions().any(|name| name == action));
+        let Some(known) = rows.clone().flat_map(Transition::actions).find(|name| *name == action) else {
+            return Err(Refusal::Unknown(action.to_owned()));
+        };
+        if !rows.clone().any(Self::exists) {
+            return Err(Refusal::Unavailable { action: known });
         }
         let mut body = match body {
             Value::Null => serde_json::Map::new(),
@@ -103,9 +104,9 @@ impl Command {
             .map_err(|error| Refusal::Body { action: action.to_owned(), problem: error.to_string() })
     }
 
-    /// Whether an action of the table can be asked for.
-    pub(super) fn exists(action: &str) -> bool {
-        WITH_COMMAND.contains(&action)
+    /// Whether a move of the table can be asked for.
+    pub(super) fn exists(row: &Transition) -> bool {
+        WITH_COMMAND.contains(&row.id)
     }
 
     /// The life cycle's word.

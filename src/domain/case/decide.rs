@@ -59,6 +59,9 @@ impl Case {
         let Some(row) = Transition::find(self.state(), action) else {
             return Err(Refusal::State { action, state: self.state() });
         };
+        if !Command::exists(row) {
+            return Err(Refusal::Unavailable { action });
+        }
         let Some(role) = role_for(row, action, actor) else {
             return Err(Refusal::Right { action, who: row.who.to_owned() });
         };
@@ -69,7 +72,6 @@ impl Case {
             (State::Draft, Command::Void(void)) => void_draft(&void)?,
             (State::Draft | State::Registered, Command::MergeInto(merge)) => self.merge_into(&merge, facts)?,
             (State::Registered, Command::Dispatch(dispatch)) => self.dispatch(dispatch, facts, now)?,
-            (State::Registered, Command::Refuse(_)) => return Err(Refusal::Unavailable { action }),
             (state, command) => return Err(Refusal::State { action: command.action(), state }),
         };
         Ok(Decision { event, by: actor.acting_as(role) })
