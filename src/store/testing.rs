@@ -43,7 +43,6 @@ fn url(folder: &TempDir) -> String {
 macro_rules! on_every_database {
     ($($(#[$doc:meta])* async fn $name:ident($base:ident: $type:ty) $body:block)+) => {
         mod on_sqlite {
-            use super::*;
             $($(#[$doc])* #[tokio::test] async fn $name() { super::$name($crate::store::testing::TestStore::sqlite().await).await; })+
         }
         $(async fn $name($base: $type) $body)+
