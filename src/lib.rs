@@ -18,6 +18,7 @@ pub mod config;
 pub mod domain;
 pub mod http;
 pub mod jobs;
+pub mod drafting;
 pub mod lifecycle;
 pub mod media;
 pub mod recording;
