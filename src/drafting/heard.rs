@@ -1,0 +1,182 @@
+//! A transcript as a row of sounds that remember where they were spoken.
+
+use std::ops::Range;
+
+use super::sound::{Reading, readings};
+use crate::domain::{
+    draft::Evidence,
+    transcript::{Channel, Transcript},
+};
+
+/// Characters of one utterance that are looked at; what comes after is not heard.
+const MAX_CHARACTERS: usize = 4_000;
+/// Utterances of one call that are looked at.
+const MAX_UTTERANCES: usize = 4_000;
+
+/// One spoken character.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sound {
+    pub character: char,
+    pub reading: Reading,
+    /// Position in the utterance's characters.
+    at: usize,
+    /// Punctuation stands before it, or it opens the utterance.
+    pub after_pause: bool,
+}
+
+/// One utterance.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub channel: Channel,
+    pub text: Vec<char>,
+    pub sounds: Vec<Sound>,
+    start_ms: u32,
+    end_ms: u32,
+    /// The recogniser's own confidence, 0 to 1.
+    pub confidence: f32,
+}
+
+/// A stretch of one utterance, in characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub utterance: usize,
+    pub characters: Range<usize>,
+}
+
+/// All that was said, in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heard {
+    pub said: Vec<Said>,
+}
+
+impl Heard {
+    pub fn new(transcript: &Transcript) -> Self {
+        let said = transcript
+            .utterances
+            .iter()
+            .take(MAX_UTTERANCES)
+            .map(|utterance| {
+                let text: Vec<char> = utterance.text.chars().take(MAX_CHARACTERS).collect();
+                let mut sounds = Vec::with_capacity(text.len());
+                let mut after_pause = true;
+                for (at, character) in text.iter().enumerate() {
+                    match Reading::of(*character) {
+                        Some(reading) => {
+                            sounds.push(Sound { character: *character, reading, at, after_pause });
+                            after_pause = false;
+                        }
+                        None => after_pause = true,
+                    }
+                }
+                Said {
+                    channel: utterance.channel,
+                    text,
+                    sounds,
+                    start_ms: utterance.start_ms,
+                    end_ms: utterance.end_ms.max(utterance.start_ms),
+                    confidence: utterance.confidence.clamp(0.0, 1.0),
+                }
+            })
+            .collect();
+        Self { said }
+    }
+
+    /// Utterances of one side with their positions.
+    pub fn of(&self, channel: Channel) -> impl Iterator<Item = (usize, &Said)> {
+        self.said.iter().enumerate().filter(move |(_, said)| said.channel == channel)
+    }
+
+    /// All words of one side, one utterance a line.
+    pub fn text(&self, channel: Channel) -> String {
+        let lines: Vec<String> = self.of(channel).map(|(_, said)| said.text.iter().collect()).collect();
+        lines.join("\n")
+    }
+
+    /// The proof of a span: its share of the utterance's time, by characters.
+    pub fn evidence(&self, span: &Span) -> Evidence {
+        let said = &self.said[span.utterance];
+        let length = said.text.len().max(1) as u64;
+        let duration = u64::from(said.end_ms - said.start_ms);
+        let at = |index: usize| {
+            let share = duration * (index as u64).min(length) / length;
+            said.start_ms + u32::try_from(share).unwrap_or(0)
+        };
+        let end = span.characters.end.min(said.text.len());
+        let start = span.characters.start.min(end);
+        Evidence {
+            channel: said.channel,
+            start_ms: at(start),
+            end_ms: at(end),
+            text: said.text[start..end].iter().collect(),
+        }
+    }
+
+    /// The proof of a whole utterance.
+    pub fn whole(&self, utterance: usize) -> Evidence {
+        self.evidence(&Span { utterance, characters: 0..self.said[utterance].text.len() })
+    }
+}
+
+impl Said {
+    /// The characters behind a range of sounds, punctuation inside included.
+    pub fn characters(&self, sounds: &Range<usize>) -> Range<usize> {
+        match (self.sounds.get(sounds.start), sounds.end.checked_sub(1).and_then(|last| self.sounds.get(last))) {
+            (Some(first), Some(last)) if sounds.start < sounds.end => first.at..last.at + 1,
+            (Some(first), _) => first.at..first.at,
+            _ => self.text.len()..self.text.len(),
+        }
+    }
+
+    /// The words of a range of sounds, without punctuation.
+    pub fn words(&self, sounds: Range<usize>) -> String {
+        self.sounds[sounds].iter().map(|sound| sound.character).collect()
+    }
+
+    /// Whether the sounds just before `end` are those of `phrase`.
+    pub fn ends_with(&self, end: usize, phrase: &[Reading]) -> bool {
+        end.checked_sub(phrase.len()).is_some_and(|start| self.starts_with(start, phrase))
+    }
+
+    /// Whether the sounds from `start` on are those of `phrase`.
+    pub fn starts_with(&self, start: usize, phrase: &[Reading]) -> bool {
+        self.sounds
+            .get(start..start + phrase.len())
+            .is_some_and(|here| here.iter().zip(phrase).all(|(sound, wanted)| sound.reading.same(wanted)))
+    }
+}
+
+/// A list of phrases, compared by sound.
+#[derive(Clone, Debug)]
+pub(super) struct Phrases(Vec<Vec<Reading>>);
+
+impl Phrases {
+    pub fn new(phrases: &[&str]) -> Self {
+        Self(phrases.iter().map(|phrase| readings(phrase)).filter(|phrase| !phrase.is_empty()).collect())
+    }
+
+    /// Whether one of them stands just before `end`.
+    pub fn before(&self, said: &Said, end: usize) -> bool {
+        self.0.iter().any(|phrase| said.ends_with(end, phrase))
+    }
+
+    /// Whether one of them stands at `start`.
+    pub fn after(&self, said: &Said, start: usize) -> bool {
+        self.0.iter().any(|phrase| said.starts_with(start, phrase))
+    }
+
+    /// Whether one of them lies wholly inside the range.
+    pub fn inside(&self, said: &Said, range: &Range<usize>) -> bool {
+        self.first(said, range).is_some()
+    }
+
+    /// Where the first of them inside the range lies.
+    pub fn first(&self, said: &Said, range: &Range<usize>) -> Option<Range<usize>> {
+        range.clone().find_map(|start| {
+            self.0
+                .iter()
+                .filter(|phrase| start + phrase.len() <= range.end)
+                .find(|phrase| said.starts_with(start, phrase))
+                .map(|phrase| start..start + phrase.len())
+        })
+    }
+}
