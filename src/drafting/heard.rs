@@ -156,7 +156,12 @@ impl Phrases {
 
     /// Whether one of them stands just before `end`.
     pub fn before(&self, said: &Said, end: usize) -> bool {
-        self.0.iter().any(|phrase| said.ends_with(end, phrase))
+        self.before_from(said, end, 0)
+    }
+
+    /// Whether one of them stands just before `end` without reaching back beyond `floor`.
+    pub fn before_from(&self, said: &Said, end: usize, floor: usize) -> bool {
+        self.0.iter().any(|phrase| floor + phrase.len() <= end && said.ends_with(end, phrase))
     }
 
     /// Whether one of them stands at `start`.

@@ -1,6 +1,9 @@
 //! The number to call back: digits in every spoken reading, joined over pauses, checked against the caller id.
 
-use super::heard::{Heard, Phrases, Span};
+use super::{
+    heard::{Heard, Phrases, Span},
+    sound::Reading,
+};
 use crate::domain::{
     draft::{Alternative, Field, Source},
     transcript::Channel,
@@ -14,6 +17,9 @@ const MOST: usize = 24;
 const LONGEST_PAUSE: usize = 3;
 /// Edits within which a heard number is the caller id misheard.
 const NEAR: usize = 2;
+
+/// The digits as they are read, and 幺 for 1 once more.
+const SPOKEN: [char; 12] = ['零', '一', '二', '三', '四', '五', '六', '七', '八', '九', '洞', '幺'];
 
 /// A run of digits as it was said.
 #[derive(Clone, Debug, Default)]
@@ -117,9 +123,10 @@ fn runs(heard: &Heard) -> Vec<Run> {
                     .and_then(|at| said.sounds.get(at))
                     .is_some_and(|sound| digit(sound.character, false).is_some())
             };
+            // Two sure digits next to it make a sound-alike a digit: 三八 in 1 散 8 0.
             let in_run = neighbour(-1) && neighbour(1)
-                || !run.digits.is_empty() && pause == 0 && (neighbour(1) || neighbour(-1))
-                || neighbour(1) && said.sounds.get(at + 2).is_some_and(|sound| digit(sound.character, false).is_some());
+                || neighbour(1) && neighbour(2)
+                || !run.digits.is_empty() && pause == 0 && neighbour(-1) && neighbour(-2);
             let here = at..at + 1;
             if let Some(value) = digit(said.sounds[at].character, in_run) {
                 if run.digits.len() < MOST {
@@ -169,16 +176,12 @@ fn digit(character: char, in_run: bool) -> Option<char> {
         '七' | '柒' | '拐' => '7',
         '八' | '捌' => '8',
         '九' | '玖' | '勾' => '9',
-        '要' | '腰' | '妖' | '邀' | '夭' | '药' if in_run => '1',
-        '林' | '灵' | '令' | '领' if in_run => '0',
-        '儿' | '而' | '尔' | '耳' if in_run => '2',
-        '山' | '伞' if in_run => '3',
-        '是' | '事' | '死' if in_run => return None,
-        '吴' | '无' | '舞' if in_run => '5',
-        '流' | '留' | '刘' if in_run => '6',
-        '期' | '气' | '起' if in_run => '7',
-        '吧' | '巴' if in_run => return None,
-        '就' | '酒' | '久' if in_run => '9',
+        '吧' | '了' | '是' => return None,
+        other if in_run => {
+            let reading = Reading::of(other)?;
+            let position = SPOKEN.iter().position(|digit| Reading::of(*digit).is_some_and(|known| known.same(&reading)))?;
+            return char::from_digit(u32::try_from(position % 10).ok()?, 10);
+        }
         _ => return None,
     };
     Some(value)

@@ -166,8 +166,10 @@ impl PlaceFinder {
             }
         }
         kept.retain(|mention| self.believable(said, mention));
+        let mut floor = 0;
         for mention in &mut kept {
-            self.judge(said, mention);
+            self.judge(said, mention, floor);
+            floor = mention.sounds.end;
         }
         kept
     }
@@ -240,24 +242,26 @@ impl PlaceFinder {
     }
 
     /// What the words around say of a place.
-    fn judge(&self, said: &Said, mention: &mut Mention) {
+    ///
+    /// * `floor` — end of the place before; its own words (街道 ends as 到 sounds) are no cue.
+    fn judge(&self, said: &Said, mention: &mut Mention, floor: usize) {
         let cues = &self.cues;
         let (start, end) = (mention.sounds.start, mention.sounds.end);
         let mut role = 0.0;
-        if cues.home_before.before(said, start) {
+        if cues.home_before.before_from(said, start, floor) {
             role += 2.0;
         }
-        if cues.landmark_before.before(said, start) {
+        if cues.landmark_before.before_from(said, start, floor) {
             role -= 2.0;
         }
-        if cues.destination_before.before(said, start) {
+        if cues.destination_before.before_from(said, start, floor) {
             role -= 2.0;
             mention.destination = true;
         }
         if cues.landmark_after.after(said, end) {
             role -= 0.7;
         }
-        if cues.household_before.before(said, start) {
+        if cues.household_before.before_from(said, start, floor) {
             role -= 6.0;
         }
         mention.role = role;

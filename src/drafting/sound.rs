@@ -192,9 +192,9 @@ impl Reading {
         best
     }
 
-    /// Whether the two share a reading.
+    /// Whether the two sound the same in their common readings.
     pub fn same(&self, other: &Self) -> bool {
-        self.list[..usize::from(self.len)].iter().any(|a| other.list[..usize::from(other.len)].contains(a))
+        self.list[0] == other.list[0]
     }
 
     /// The commonest reading as a number, for hashing; the same for characters that sound alike.
