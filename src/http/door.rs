@@ -1,7 +1,5 @@
 //! What every request passes: an id, a time limit, the shape of errors, a line in the log and a number in the metrics.
 
-use std::time::Duration;
-
 use axum::{
     extract::{MatchedPath, Request, State},
     http::{HeaderName, HeaderValue, header},
@@ -14,8 +12,6 @@ use super::{
     problem::{Kind, dress},
 };
 
-/// Longest a handler may take; a recording's body streams on after it.
-const PATIENCE: Duration = Duration::from_secs(30);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The outermost layer.
@@ -24,7 +20,7 @@ pub(super) async fn pass(State(app): State<App>, request: Request, next: Next) -
     let method = request.method().as_str().to_owned();
     // The route, not the path: paths hold ids, queries hold people's words.
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let answer = tokio::time::timeout(PATIENCE, next.run(request)).await;
+    let answer = tokio::time::timeout(app.patience, next.run(request)).await;
     let mut response = dress(answer.unwrap_or_else(|_| Kind::Timeout.problem().into_response()), &id);
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

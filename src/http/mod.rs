@@ -18,7 +18,7 @@ mod rights;
 mod serve;
 mod view;
 
-use std::{io, ops::Deref, sync::Arc};
+use std::{io, ops::Deref, sync::Arc, time::Duration};
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -35,6 +35,8 @@ use crate::{cases::Cases, clock::Clock, domain::city::City, recording::Archive, 
 
 /// Largest request body, bytes. The longest text a request carries is a description.
 const LARGEST_BODY: usize = 256 * 1024;
+/// Longest a handler may take; a recording's body streams on after it.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the door needs to know.
 #[derive(Clone)]
@@ -68,6 +70,7 @@ struct App {
     users: Users,
     /// Held while the database is asked whether it is there.
     asking: Arc<Mutex<()>>,
+    patience: Duration,
 }
 
 impl Deref for App {
@@ -79,13 +82,13 @@ impl Deref for App {
 }
 
 fn router(parts: Parts) -> Router {
-    let app = App { users: Users::new(parts.store.clone()), parts: Arc::new(parts), asking: Arc::default() };
     let (router, api) = api().split_for_parts();
-    finish(router.merge(SwaggerUi::new("/docs").url("/openapi.json", api)), app)
+    finish(router.merge(SwaggerUi::new("/docs").url("/openapi.json", api)), parts, PATIENCE)
 }
 
 /// Puts the layers that every request passes around the routes.
-fn finish(router: Router<App>, app: App) -> Router {
+fn finish(router: Router<App>, parts: Parts, patience: Duration) -> Router {
+    let app = App { users: Users::new(parts.store.clone()), parts: Arc::new(parts), asking: Arc::default(), patience };
     router
         .fallback(async || problem::Kind::NotFound.problem())
         .layer(CatchPanicLayer::custom(door::panicked))

@@ -1,3 +1,7 @@
+use axum::{Router, body::Body, extract::Request, response::Response, routing::get};
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+
 use super::*;
 
 #[tokio::test]
@@ -69,4 +73,31 @@ async fn a_head_that_never_ends_is_refused() {
     let answer = house.send(Method::GET, "/healthz", "", &[("x-long", &long)], None).await;
     assert_eq!(answer.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     assert_eq!(house.get("/healthz", "").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_is_answered_500_and_the_door_stays_open() {
+    let house = House::open().await;
+    let router = Router::new().route("/", get(async || -> &'static str { panic!("as the test wants") }));
+    for _ in 0..2 {
+        let answer = answered_by(&house, router.clone(), super::super::PATIENCE).await;
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_never_ends_is_cut_off() {
+    let house = House::open().await;
+    let router = Router::new().route("/", get(std::future::pending::<&'static str>));
+    let answer = answered_by(&house, router, Duration::from_millis(1)).await;
+    assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+}
+
+/// Asks other routes behind the same door.
+async fn answered_by(house: &House, routes: Router<super::super::App>, patience: Duration) -> Response {
+    let service = TowerToHyperService::new(super::super::finish(routes, house.parts.clone(), patience));
+    let request = Request::get("/").body(Body::empty()).expect("a request");
+    service.call(request).await.expect("an answer")
 }

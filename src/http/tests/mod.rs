@@ -46,6 +46,7 @@ struct House {
     archive: Archive,
     cases: Cases,
     clock: Clock,
+    parts: Parts,
     readiness: Readiness,
     stop: DropGuard,
     _folder: TempDir,
@@ -105,9 +106,20 @@ impl House {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let stopping = CancellationToken::new();
-        tokio::spawn(super::serve(parts, listener, stopping.clone()));
+        tokio::spawn(super::serve(parts.clone(), listener, stopping.clone()));
         let client = reqwest::Client::builder().timeout(Duration::from_mins(1)).build().expect("a client");
-        Self { url, client, store, archive, cases, clock, readiness, stop: stopping.drop_guard(), _folder: folder }
+        Self {
+            url,
+            client,
+            store,
+            archive,
+            cases,
+            clock,
+            parts,
+            readiness,
+            stop: stopping.drop_guard(),
+            _folder: folder,
+        }
     }
 
     /// A token of somebody with this role.
