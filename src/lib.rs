@@ -16,6 +16,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod drafting;
 pub mod http;
 pub mod jobs;
 pub mod drafting;

@@ -1,7 +1,10 @@
 //! The command line: one file a subcommand, thin. Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 
+mod classify;
 mod config;
 mod db;
+mod draft;
+mod eval;
 mod lifecycle;
 mod model;
 mod openapi;
@@ -33,6 +36,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Trains and measures the category classifier.
+    #[command(subcommand)]
+    Classify(classify::Command),
     /// Looks at the settings.
     #[command(subcommand)]
     Config(config::Command),
@@ -43,6 +49,11 @@ enum Command {
     Init,
     /// Prints the states and moves of a case.
     Lifecycle(lifecycle::Arguments),
+    /// Drafts a case from a recording or a text.
+    Draft(draft::Command),
+    /// Measures on samples.
+    #[command(subcommand)]
+    Eval(eval::Command),
     /// Installs and checks speech models.
     #[command(subcommand)]
     Model(model::Command),
@@ -88,8 +99,11 @@ fn on_store<T>(settings: &Settings, work: impl AsyncFnOnce(Store) -> anyhow::Res
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.command {
+        Command::Classify(command) => classify::run(&cli, command),
         Command::Config(command) => config::run(&cli, command),
         Command::Db(command) => db::run(&cli, command),
+        Command::Draft(command) => draft::run(&cli, command),
+        Command::Eval(command) => eval::run(&cli, command),
         Command::Init => user::init(&cli),
         Command::Lifecycle(arguments) => lifecycle::run(arguments),
         Command::Model(command) => model::run(&cli, command),

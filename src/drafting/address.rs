@@ -31,9 +31,46 @@ pub(super) struct Address {
 const ENDINGS: [char; 2] = ['路', '街'];
 /// Spots near a place, longest first.
 const SPOTS: [&str; 40] = [
-    "北门外面", "南门外面", "东门外面", "西门外面", "大门口", "北门外", "南门外", "东门外", "西门外", "北门口", "南门口", "东门口", "西门口",
-    "对面的工地", "对面工地", "旁边的工地", "附近的工地", "一个工地", "的工地", "对面的饭店", "楼下的饭店", "门口", "北门", "南门", "东门",
-    "西门", "地下车库", "地下室", "广场", "村口", "村头", "村委会", "工地", "学校", "菜市场", "对面", "楼下", "旁边", "附近", "路边",
+    "北门外面",
+    "南门外面",
+    "东门外面",
+    "西门外面",
+    "大门口",
+    "北门外",
+    "南门外",
+    "东门外",
+    "西门外",
+    "北门口",
+    "南门口",
+    "东门口",
+    "西门口",
+    "对面的工地",
+    "对面工地",
+    "旁边的工地",
+    "附近的工地",
+    "一个工地",
+    "的工地",
+    "对面的饭店",
+    "楼下的饭店",
+    "门口",
+    "北门",
+    "南门",
+    "东门",
+    "西门",
+    "地下车库",
+    "地下室",
+    "广场",
+    "村口",
+    "村头",
+    "村委会",
+    "工地",
+    "学校",
+    "菜市场",
+    "对面",
+    "楼下",
+    "旁边",
+    "附近",
+    "路边",
 ];
 
 pub(super) fn find(heard: &Heard, known: &Known<'_>) -> Address {
@@ -68,10 +105,12 @@ pub(super) fn find(heard: &Heard, known: &Known<'_>) -> Address {
     if text.is_empty() {
         return Address::default();
     }
-    let mut evidence: Vec<Evidence> = known.spans.iter().take(1).chain(&spans).map(|span| heard.evidence(span)).collect();
+    let mut evidence: Vec<Evidence> =
+        known.spans.iter().take(1).chain(&spans).map(|span| heard.evidence(span)).collect();
     evidence.truncate(4);
     let confidence = if known.name.is_some() { known.confidence * 0.9 } else { 0.6 };
-    let field = Field { value: Some(text), confidence, source: Some(Source::Speech), evidence, alternatives: Vec::new() };
+    let field =
+        Field { value: Some(text), confidence, source: Some(Source::Speech), evidence, alternatives: Vec::new() };
     Address { field, building }
 }
 
@@ -86,11 +125,11 @@ fn house(heard: &Heard) -> Option<(String, String, Span)> {
                 rest.push_str(&unit);
                 end = next;
             }
-            if let Some((room, next)) = numbered(text, end, &["室", "号房", "户", ""]) {
-                if room.chars().filter(char::is_ascii_digit).count() >= 3 {
-                    rest.push_str(&room);
-                    end = next;
-                }
+            if let Some((room, next)) = numbered(text, end, &["室", "号房", "户", ""])
+                && room.chars().filter(char::is_ascii_digit).count() >= 3
+            {
+                rest.push_str(&room);
+                end = next;
             }
             return Some((number, rest, Span { utterance, characters: at..end }));
         }
@@ -118,9 +157,13 @@ fn crossing(heard: &Heard) -> Option<(String, Span)> {
             if !"和与跟同".contains(text[joint]) || !ENDINGS.contains(&text[joint - 1]) {
                 continue;
             }
-            let Some(end) = (joint + 2..text.len().min(joint + 6)).find(|at| ENDINGS.contains(&text[*at])) else { continue };
+            let Some(end) = (joint + 2..text.len().min(joint + 6)).find(|at| ENDINGS.contains(&text[*at])) else {
+                continue;
+            };
             let tail: String = text[end + 1..].iter().take(4).collect();
-            let Some(kind) = ["交叉路口", "交叉口", "路口", "交汇处", "交口", "十字路口"].into_iter().find(|kind| tail.starts_with(kind))
+            let Some(kind) = ["交叉路口", "交叉口", "路口", "交汇处", "交口", "十字路口"]
+                .into_iter()
+                .find(|kind| tail.starts_with(kind))
             else {
                 continue;
             };
@@ -171,13 +214,15 @@ fn village(heard: &Heard) -> Option<(String, Span)> {
     for (utterance, said) in heard.of(Channel::Caller) {
         let text = &said.text;
         for at in 2..text.len() {
-            if text[at] != '村' || text.get(at + 1).is_some_and(|next| "村里民委支主".contains(*next) && *next == '村') {
+            if text[at] != '村' || text.get(at + 1).is_some_and(|next| "村里民委支主".contains(*next) && *next == '村')
+            {
                 continue;
             }
             let mut start = at;
             while start > 0 && at - start < 3 {
                 let before = text[start - 1];
-                if !before.is_alphabetic() || "镇乡街道们个全本农乡各哪县区市的是在新到".contains(before) {
+                if !before.is_alphabetic() || "镇乡街道们个全本农乡各哪县区市的是在新到".contains(before)
+                {
                     break;
                 }
                 start -= 1;

@@ -26,8 +26,7 @@ pub(super) fn judge(heard: &Heard, city: &City, classifier: &Classifier) -> Matt
     let ranked = classifier.classify(&heard.text(Channel::Caller));
     let mut ranked = ranked.into_iter().filter(|(code, _)| city.leaf(code).is_some());
     let Some((code, confidence)) = ranked.next() else { return Matter::default() };
-    let alternatives =
-        ranked.take(ALTERNATIVES).map(|(value, confidence)| Alternative { value, confidence }).collect();
+    let alternatives = ranked.take(ALTERNATIVES).map(|(value, confidence)| Alternative { value, confidence }).collect();
     let mut clauses: Vec<(f32, Span)> = clauses(heard)
         .into_iter()
         .map(|span| {

@@ -139,73 +139,74 @@ impl Gazetteer {
         let mut found = Vec::new();
         for (index, place) in self.places.iter().enumerate() {
             for form in &place.forms {
-                self.search(said, index, form, &mut found);
+                search(said, index, form, &mut found);
             }
         }
         found
     }
 
-    /// Alignment of the name against every stretch of the utterance (Sellers' algorithm, with the start carried along).
-    fn search(&self, said: &Said, place: usize, form: &Form, found: &mut Vec<Candidate>) {
-        let length = form.base.len();
-        let limit = if form.short { 0.0 } else { allowed(length) };
-        let gaps = length > 2;
-        let mut column: Vec<(f32, usize)> = (0..=length).map(|row| (GAP * count(row), 0)).collect();
-        let mut ends: Vec<(f32, Range<usize>)> = Vec::new();
-        for (at, sound) in said.sounds.iter().enumerate() {
-            let filler = "嗯呃啊那个的".contains(sound.character);
-            let extra = if filler { FILLER_GAP } else { GAP };
-            let mut diagonal = column[0];
-            diagonal.1 = at;
-            column[0] = (0.0, at + 1);
-            for row in 1..=length {
-                let above = column[row - 1];
-                let left = column[row];
-                let matched = (diagonal.0 + form.base[row - 1].cost(&sound.reading), diagonal.1);
-                let mut best = matched;
-                if gaps {
-                    // A name neither begins nor ends with a syllable that is not its own.
-                    if row > 1 && row < length && left.0 + extra < best.0 {
-                        best = (left.0 + extra, left.1);
-                    }
-                    if above.0 + GAP < best.0 {
-                        best = (above.0 + GAP, above.1);
-                    }
-                }
-                diagonal = left;
-                column[row] = best;
-            }
-            let (cost, start) = column[length];
-            if cost <= limit && start <= at {
-                ends.push((cost, start..at + 1));
-            }
-        }
-        for (cost, base) in ends {
-            self.admit(said, place, form, cost, base, found);
-        }
-    }
-
-    fn admit(&self, said: &Said, place: usize, form: &Form, cost: f32, base: Range<usize>, found: &mut Vec<Candidate>) {
-        let length = form.base.len();
-        let (suffix, gain) = best_suffix(said, base.end, &form.suffixes);
-        if form.needs_suffix && suffix == 0 {
-            return;
-        }
-        let literal = said.sounds[base.clone()].iter().map(|sound| sound.character).eq(form.written.iter().copied());
-        let score = count(length) - 2.0 * cost + 0.8 * gain + if literal { 0.1 } else { 0.0 };
-        if score <= 0.3 {
-            return;
-        }
-        let quality = 1.0 - cost / count(length);
-        let sounds = base.start..base.end + suffix;
-        found.push(Candidate { place, sounds, base, quality, literal, suffix, length, whole: form.whole, score });
-    }
-
     /// Whether only fillers (or nothing) stand between two positions.
     pub fn only_fillers(&self, said: &Said, range: Range<usize>) -> bool {
         range.len() <= 3
-            && said.sounds[range].iter().all(|sound| self.fillers.iter().any(|filler| filler.same(&sound.reading)))
+            && said.sounds[range].iter().all(|sound| self.fillers.iter().any(|filler| filler.same(sound.reading)))
     }
+}
+
+/// Alignment of the name against every stretch of the utterance (Sellers' algorithm, with the start carried along).
+fn search(said: &Said, place: usize, form: &Form, found: &mut Vec<Candidate>) {
+    let length = form.base.len();
+    let limit = if form.short { 0.0 } else { allowed(length) };
+    let gaps = length > 2;
+    let mut column: Vec<(f32, usize)> = (0..=length).map(|row| (GAP * count(row), 0)).collect();
+    let mut ends: Vec<(f32, Range<usize>)> = Vec::new();
+    for (at, sound) in said.sounds.iter().enumerate() {
+        let filler = "嗯呃啊那个的".contains(sound.character);
+        let extra = if filler { FILLER_GAP } else { GAP };
+        let mut diagonal = column[0];
+        diagonal.1 = at;
+        column[0] = (0.0, at + 1);
+        for row in 1..=length {
+            let above = column[row - 1];
+            let left = column[row];
+            let matched = (diagonal.0 + form.base[row - 1].cost(sound.reading), diagonal.1);
+            let mut best = matched;
+            if gaps {
+                // A name neither begins nor ends with a syllable that is not its own.
+                if row > 1 && row < length && left.0 + extra < best.0 {
+                    best = (left.0 + extra, left.1);
+                }
+                if above.0 + GAP < best.0 {
+                    best = (above.0 + GAP, above.1);
+                }
+            }
+            diagonal = left;
+            column[row] = best;
+        }
+        let (cost, start) = column[length];
+        if cost <= limit && start <= at {
+            ends.push((cost, start..at + 1));
+        }
+    }
+    for (cost, base) in ends {
+        admit(said, place, form, cost, base, found);
+    }
+}
+
+/// Notes an alignment if enough of it is sure.
+fn admit(said: &Said, place: usize, form: &Form, cost: f32, base: Range<usize>, found: &mut Vec<Candidate>) {
+    let length = form.base.len();
+    let (suffix, gain) = best_suffix(said, base.end, &form.suffixes);
+    if form.needs_suffix && suffix == 0 {
+        return;
+    }
+    let literal = said.sounds[base.clone()].iter().map(|sound| sound.character).eq(form.written.iter().copied());
+    let score = count(length) - 2.0 * cost + 0.8 * gain + if literal { 0.1 } else { 0.0 };
+    if score <= 0.3 {
+        return;
+    }
+    let quality = 1.0 - cost / count(length);
+    let sounds = base.start..base.end + suffix;
+    found.push(Candidate { place, sounds, base, quality, literal, suffix, length, whole: form.whole, score });
 }
 
 /// Total cost at which a name of so many syllables is still recognised.
@@ -227,7 +228,7 @@ fn best_suffix(said: &Said, start: usize, suffixes: &[Vec<Reading>]) -> (usize, 
         let mut gain = 0.0;
         let mut length = 0;
         for (wanted, sound) in suffix.iter().zip(&said.sounds[start..]) {
-            let cost = wanted.cost(&sound.reading);
+            let cost = wanted.cost(sound.reading);
             if cost > SUFFIX_COST {
                 break;
             }

@@ -141,7 +141,7 @@ impl Said {
     pub fn starts_with(&self, start: usize, phrase: &[Reading]) -> bool {
         self.sounds
             .get(start..start + phrase.len())
-            .is_some_and(|here| here.iter().zip(phrase).all(|(sound, wanted)| sound.reading.same(wanted)))
+            .is_some_and(|here| here.iter().zip(phrase).all(|(sound, wanted)| sound.reading.same(*wanted)))
     }
 }
 

@@ -77,7 +77,7 @@ impl Drafter {
         draft.place = self.place(&heard, &findings);
         let address = self.address(&heard, &findings);
         let chosen = findings.chosen.as_ref().map(|located| &self.places.gazetteer.places[located.place]);
-        let estate = chosen.is_some_and(|place| place.is_estate());
+        let estate = chosen.is_some_and(gazetteer::Place::is_estate);
         let road = address.field.value.as_deref().filter(|_| !estate && address.building.is_none());
         draft.title = title::title(
             &heard,

@@ -38,16 +38,16 @@ pub(super) fn find(heard: &Heard, caller_id: Option<&str>) -> Field<String> {
     let spoken = pick(&runs, caller_id.as_deref());
     match (spoken, caller_id) {
         (None, None) => Field::default(),
-        (None, Some(id)) => Field { value: Some(id), confidence: 0.8, source: Some(Source::CallerId), ..Field::default() },
+        (None, Some(id)) => {
+            Field { value: Some(id), confidence: 0.8, source: Some(Source::CallerId), ..Field::default() }
+        }
         (Some(run), id) => decide(heard, run, &runs, id),
     }
 }
 
 /// The last number that can be one; else the last long run.
 fn pick<'a>(runs: &'a [Run], caller_id: Option<&str>) -> Option<&'a Run> {
-    let good = |run: &&Run| {
-        is_number(&run.digits) || caller_id.is_some_and(|id| distance(&run.digits, id) <= NEAR)
-    };
+    let good = |run: &&Run| is_number(&run.digits) || caller_id.is_some_and(|id| distance(&run.digits, id) <= NEAR);
     // A correction may be only half heard; what it corrects no longer counts unless nothing else is a number.
     let from = runs.iter().rposition(|run| run.corrected).unwrap_or(0);
     runs[from..].iter().rev().find(good).or_else(|| runs.iter().rev().find(good)).or_else(|| runs.last())
@@ -57,7 +57,8 @@ fn decide(heard: &Heard, run: &Run, runs: &[Run], caller_id: Option<String>) -> 
     let evidence = run.spans.iter().map(|span| heard.evidence(span)).collect();
     let sure = run.spans.iter().map(|span| heard.said[span.utterance].confidence).fold(1.0_f32, f32::min);
     let plain = is_number(&run.digits);
-    let mut field = Field { value: None, confidence: 0.0, source: Some(Source::Speech), evidence, alternatives: Vec::new() };
+    let mut field =
+        Field { value: None, confidence: 0.0, source: Some(Source::Speech), evidence, alternatives: Vec::new() };
     match caller_id {
         Some(id) if distance(&run.digits, &id) <= NEAR => {
             field.confidence = if run.digits == id { 0.98 } else { 0.85 };
@@ -179,7 +180,8 @@ fn digit(character: char, in_run: bool) -> Option<char> {
         '吧' | '了' | '是' => return None,
         other if in_run => {
             let reading = Reading::of(other)?;
-            let position = SPOKEN.iter().position(|digit| Reading::of(*digit).is_some_and(|known| known.same(&reading)))?;
+            let position =
+                SPOKEN.iter().position(|digit| Reading::of(*digit).is_some_and(|known| known.same(reading)))?;
             return char::from_digit(u32::try_from(position % 10).ok()?, 10);
         }
         _ => return None,
@@ -250,7 +252,8 @@ mod tests {
 
     #[test]
     fn without_a_spoken_number_the_caller_id_is_it() {
-        let (value, source) = number(&["就用我打进来的这个号码。五号楼一单元三零二，花了两千六百八十块钱"], Some("15963501187"));
+        let (value, source) =
+            number(&["就用我打进来的这个号码。五号楼一单元三零二，花了两千六百八十块钱"], Some("15963501187"));
         assert_eq!((value.as_deref(), source), (Some("15963501187"), Some(Source::CallerId)));
         assert_eq!(number(&["停水了"], None), (None, None));
     }

@@ -25,8 +25,6 @@ pub(super) struct Located {
     pub confidence: f32,
     /// Where it was heard, best first.
     pub spans: Vec<Span>,
-    /// Sounds of the most specific mention: utterance and range.
-    pub mention: (usize, Range<usize>),
 }
 
 /// What was found of places in a call.
@@ -46,14 +44,20 @@ struct Mention {
     utterance: usize,
     /// Range with the area named just before.
     sounds: Range<usize>,
-    /// The area was named just before and fits.
-    with_area: bool,
-    /// The same place is said twice in a row.
-    repeated: bool,
+    /// The area was named just before and fits, or the same place is said twice in a row.
+    support: Support,
     /// Above 0 the caller's own place, below a landmark.
     role: f32,
     destination: bool,
     retracted: bool,
+}
+
+/// What stands beside a name and makes it surer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Support {
+    None,
+    Area,
+    Repeated,
 }
 
 /// Finds places in what was said.
@@ -86,11 +90,7 @@ struct Cues {
 
 impl PlaceFinder {
     pub fn new(city: &City) -> Self {
-        Self {
-            gazetteer: Gazetteer::new(city),
-            ordinary: ORDINARY.iter().copied().collect(),
-            cues: Cues::new(),
-        }
+        Self { gazetteer: Gazetteer::new(city), ordinary: ORDINARY.iter().copied().collect(), cues: Cues::new() }
     }
 
     /// Id of the place a sentence is about, if it names one.
@@ -137,8 +137,7 @@ impl PlaceFinder {
                     sounds: candidate.sounds.clone(),
                     candidate,
                     utterance,
-                    with_area: false,
-                    repeated: false,
+                    support: Support::None,
                     role: 0.0,
                     destination: false,
                     retracted: false,
@@ -147,9 +146,8 @@ impl PlaceFinder {
                 mention
             })
             .collect();
-        mentions.sort_by(|a, b| {
-            b.candidate.score.total_cmp(&a.candidate.score).then(a.sounds.start.cmp(&b.sounds.start))
-        });
+        mentions
+            .sort_by(|a, b| b.candidate.score.total_cmp(&a.candidate.score).then(a.sounds.start.cmp(&b.sounds.start)));
         let mut kept: Vec<Mention> = Vec::new();
         for mention in mentions {
             if kept.iter().all(|other| !overlap(&other.sounds, &mention.sounds)) {
@@ -161,8 +159,8 @@ impl PlaceFinder {
             if kept[index].candidate.place == kept[index - 1].candidate.place
                 && kept[index].sounds.start <= kept[index - 1].sounds.end + 1
             {
-                kept[index].repeated = true;
-                kept[index - 1].repeated = true;
+                kept[index].support = kept[index].support.or(Support::Repeated);
+                kept[index - 1].support = kept[index - 1].support.or(Support::Repeated);
             }
         }
         kept.retain(|mention| self.believable(said, mention));
@@ -196,7 +194,7 @@ impl PlaceFinder {
         if let Some(area) = best {
             mention.candidate.score += area.score.max(0.0) + 0.8;
             mention.sounds.start = area.sounds.start;
-            mention.with_area = true;
+            mention.support = Support::Area;
         }
     }
 
@@ -206,8 +204,9 @@ impl PlaceFinder {
         let place = &self.gazetteer.places[candidate.place];
         let end = mention.sounds.end;
         let bare = candidate.suffix == 0;
-        let full_suffix = candidate.suffix >= if place.kind == Kind::Area || place.name.ends_with('镇') { 1 } else { 2 };
-        if mention.with_area {
+        let full_suffix =
+            candidate.suffix >= if place.kind == Kind::Area || place.name.ends_with('镇') { 1 } else { 2 };
+        if mention.support == Support::Area {
             return candidate.quality > 0.6 || full_suffix;
         }
         let road = place.name.contains("路街道") || self.cues.road_after.after(said, end);
@@ -223,22 +222,23 @@ impl PlaceFinder {
         if full_suffix {
             return candidate.quality >= 0.7 || candidate.length > 2;
         }
+        let repeated = mention.support == Support::Repeated;
         let before = self.cues.place_before.before(said, mention.sounds.start);
         let after = self.cues.place_after.after(said, end);
         let opens = mention.sounds.start == 0 || said.sounds[mention.sounds.start].after_pause;
         if candidate.length > 2 {
             let clear = candidate.quality >= 0.72;
-            return clear || before || after || mention.repeated;
+            return clear || before || after || repeated;
         }
         // Two syllables without anything that says what they are.
         let ordinary = self.ordinary.contains(said.words(candidate.base.clone()).as_str());
-        if ordinary && !candidate.literal && !mention.repeated {
+        if ordinary && !candidate.literal && !repeated {
             return before && after;
         }
         if ordinary {
-            return before || after && opens || mention.repeated;
+            return before || after && opens || repeated;
         }
-        candidate.literal || before || after || mention.repeated
+        candidate.literal || before || after || repeated
     }
 
     /// What the words around say of a place.
@@ -283,7 +283,8 @@ impl PlaceFinder {
                 continue;
             }
             let near = same || heard.of(Channel::Caller).all(|(at, _)| at <= previous.utterance || at >= utterance);
-            let rather = gap.len() <= 9 && self.cues.rather.inside(said, &gap) && self.cues.home_before.before(said, start);
+            let rather =
+                gap.len() <= 9 && self.cues.rather.inside(said, &gap) && self.cues.home_before.before(said, start);
             if near && (self.cues.taken_back.inside(said, &gap) || rather) {
                 mentions[index - 1].retracted = true;
             }
@@ -296,8 +297,12 @@ impl PlaceFinder {
             let area = if self.kind(&mention.candidate) == Kind::Area { 0.6 } else { 0.0 };
             mention.role - 0.3 * count(order) - area - 3.0 * (1.0 - mention.candidate.quality)
         };
-        let mut ranked: Vec<(f32, &Mention)> =
-            mentions.iter().filter(valid).enumerate().map(|(order, mention)| (weight(mention, order), mention)).collect();
+        let mut ranked: Vec<(f32, &Mention)> = mentions
+            .iter()
+            .filter(valid)
+            .enumerate()
+            .map(|(order, mention)| (weight(mention, order), mention))
+            .collect();
         ranked.sort_by(|a, b| b.0.partial_cmp(&a.0).unwrap_or(Ordering::Equal));
         let mut findings = Findings::default();
         if let Some((_, first)) = ranked.first().copied() {
@@ -344,7 +349,7 @@ impl PlaceFinder {
         }
         let candidate = &chosen.candidate;
         let mut confidence = 0.55 + 0.35 * (2.0 * candidate.quality - 1.0).max(0.0);
-        if chosen.with_area || candidate.suffix > 0 || spans.len() > 1 || candidate.length > 3 {
+        if chosen.support == Support::Area || candidate.suffix > 0 || spans.len() > 1 || candidate.length > 3 {
             confidence += 0.08;
         }
         if chosen.role < -0.5 {
@@ -354,12 +359,13 @@ impl PlaceFinder {
             mention.role >= chosen.role && !self.gazetteer.within(candidate.place, mention.candidate.place)
         });
         confidence -= 0.15 * count(rivals.count().min(2));
-        Located {
-            place: candidate.place,
-            confidence: confidence.clamp(0.2, 0.98),
-            spans,
-            mention: (chosen.utterance, chosen.sounds.clone()),
-        }
+        Located { place: candidate.place, confidence: confidence.clamp(0.2, 0.98), spans }
+    }
+}
+
+impl Support {
+    fn or(self, other: Self) -> Self {
+        if self == Self::None { other } else { self }
     }
 }
 
@@ -371,38 +377,224 @@ impl Cues {
     fn new() -> Self {
         Self {
             place_before: Phrases::new(&[
-                "在", "住", "到", "去", "从", "我是", "就是", "这是", "这里是", "这边是", "我们", "咱们", "咱", "地址", "地址是", "位于",
-                "来自", "投诉一下", "反映一下", "举报一下", "说一下", "那个", "嗯", "呃", "不是", "对是", "错了是", "应该是", "离",
-                "挨着", "过了", "路过", "属于", "归", "地点是", "位置是", "我家是", "老家", "往", "地方是",
+                "在",
+                "住",
+                "到",
+                "去",
+                "从",
+                "我是",
+                "就是",
+                "这是",
+                "这里是",
+                "这边是",
+                "我们",
+                "咱们",
+                "咱",
+                "地址",
+                "地址是",
+                "位于",
+                "来自",
+                "投诉一下",
+                "反映一下",
+                "举报一下",
+                "说一下",
+                "那个",
+                "嗯",
+                "呃",
+                "不是",
+                "对是",
+                "错了是",
+                "应该是",
+                "离",
+                "挨着",
+                "过了",
+                "路过",
+                "属于",
+                "归",
+                "地点是",
+                "位置是",
+                "我家是",
+                "老家",
+                "往",
+                "地方是",
             ]),
             place_after: Phrases::new(&[
-                "这边", "那边", "这里", "那里", "这儿", "那儿", "这个地方", "那个地方", "这一片", "这块", "附近", "对面", "旁边", "的居民",
-                "居民", "的村民", "的业主", "的住户", "的人", "村民", "那个路口", "路口", "吧", "啊", "里面", "往东", "往西", "往南", "往北",
-                "东边", "西边", "南边", "北边", "离", "就在", "做生意", "境内", "辖区", "不是", "不对", "政府", "上班", "打工", "的一个",
-                "那条", "这条", "南门", "北门", "东门", "西门", "有个", "有人", "有一", "听清",
+                "这边",
+                "那边",
+                "这里",
+                "那里",
+                "这儿",
+                "那儿",
+                "这个地方",
+                "那个地方",
+                "这一片",
+                "这块",
+                "附近",
+                "对面",
+                "旁边",
+                "的居民",
+                "居民",
+                "的村民",
+                "的业主",
+                "的住户",
+                "的人",
+                "村民",
+                "那个路口",
+                "路口",
+                "吧",
+                "啊",
+                "里面",
+                "往东",
+                "往西",
+                "往南",
+                "往北",
+                "东边",
+                "西边",
+                "南边",
+                "北边",
+                "离",
+                "就在",
+                "做生意",
+                "境内",
+                "辖区",
+                "不是",
+                "不对",
+                "政府",
+                "上班",
+                "打工",
+                "的一个",
+                "那条",
+                "这条",
+                "南门",
+                "北门",
+                "东门",
+                "西门",
+                "有个",
+                "有人",
+                "有一",
+                "听清",
             ]),
             not_place_after: Phrases::new(&[
-                "牌", "企业", "公司", "的补贴", "补贴", "战略", "开发", "人说", "银行", "超市", "酒店", "饭店", "计划", "政策", "工程",
+                "牌",
+                "企业",
+                "公司",
+                "的补贴",
+                "补贴",
+                "战略",
+                "开发",
+                "人说",
+                "银行",
+                "超市",
+                "酒店",
+                "饭店",
+                "计划",
+                "政策",
+                "工程",
                 "有限",
             ]),
-            not_place_before: Phrases::new(&["乡村", "民族", "产业", "经济", "文化", "老", "建设", "建", "买的", "喝的"]),
+            not_place_before: Phrases::new(&[
+                "乡村", "民族", "产业", "经济", "文化", "老", "建设", "建", "买的", "喝的",
+            ]),
             road_after: Phrases::new(&["路", "大街", "大道", "高速", "路口"]),
             home_before: Phrases::new(&[
-                "住", "住在", "家在", "家住", "家是", "我在", "地址是", "地址在", "位于", "我是", "我们是", "我们", "这里是", "这边是",
-                "发生在", "地点在", "地点是", "不对是", "错了是", "应该是", "而是", "就是", "是", "投诉一下", "反映一下", "位置在", "位置是",
+                "住",
+                "住在",
+                "家在",
+                "家住",
+                "家是",
+                "我在",
+                "地址是",
+                "地址在",
+                "位于",
+                "我是",
+                "我们是",
+                "我们",
+                "这里是",
+                "这边是",
+                "发生在",
+                "地点在",
+                "地点是",
+                "不对是",
+                "错了是",
+                "应该是",
+                "而是",
+                "就是",
+                "是",
+                "投诉一下",
+                "反映一下",
+                "位置在",
+                "位置是",
             ]),
             landmark_before: Phrases::new(&[
-                "离", "距离", "距", "靠近", "挨着", "紧挨着", "紧邻", "临近", "路过", "经过", "过了", "就在", "对面是", "旁边是", "隔壁是",
-                "对着", "附近是", "挨着的是", "背后是", "后面是", "前面是", "从",
+                "离",
+                "距离",
+                "距",
+                "靠近",
+                "挨着",
+                "紧挨着",
+                "紧邻",
+                "临近",
+                "路过",
+                "经过",
+                "过了",
+                "就在",
+                "对面是",
+                "旁边是",
+                "隔壁是",
+                "对着",
+                "附近是",
+                "挨着的是",
+                "背后是",
+                "后面是",
+                "前面是",
+                "从",
             ]),
             destination_before: Phrases::new(&["去", "到", "往", "通往", "开往", "通向", "至", "前往"]),
             landmark_after: Phrases::new(&[
-                "不远", "对面", "旁边", "附近", "隔壁", "那个路口", "的公交", "方向", "斜对", "往东", "往西", "往南", "往北", "后面", "前面",
-                "东边", "西边", "南边", "北边", "东侧", "西侧", "南侧", "北侧", "很近", "挨着",
+                "不远",
+                "对面",
+                "旁边",
+                "附近",
+                "隔壁",
+                "那个路口",
+                "的公交",
+                "方向",
+                "斜对",
+                "往东",
+                "往西",
+                "往南",
+                "往北",
+                "后面",
+                "前面",
+                "东边",
+                "西边",
+                "南边",
+                "北边",
+                "东侧",
+                "西侧",
+                "南侧",
+                "北侧",
+                "很近",
+                "挨着",
             ]),
             household_before: Phrases::new(&[
-                "户口在", "户口是", "户籍在", "户籍是", "户籍地", "户口本是", "户口本在", "户口落在", "户口还在", "户口都在", "老家在", "老家是",
-                "籍贯是", "籍贯", "身份证是", "身份证上是", "学籍在",
+                "户口在",
+                "户口是",
+                "户籍在",
+                "户籍是",
+                "户籍地",
+                "户口本是",
+                "户口本在",
+                "户口落在",
+                "户口还在",
+                "户口都在",
+                "老家在",
+                "老家是",
+                "籍贯是",
+                "籍贯",
+                "身份证是",
+                "身份证上是",
+                "学籍在",
             ]),
             taken_back: Phrases::new(&["不对", "错了", "说错", "口误", "更正", "记错", "搞错", "弄错", "讲错", "纠正"]),
             rather: Phrases::new(&["不是", "应该是", "而是"]),
@@ -416,20 +608,89 @@ impl Cues {
 
 /// Cities and provinces outside: what follows them directly is theirs (济南高新区).
 const ELSEWHERE: &[&str] = &[
-    "北京", "北京市", "上海", "上海市", "天津", "天津市", "重庆", "重庆市", "济南", "济南市", "青岛", "青岛市", "淄博", "淄博市", "枣庄市",
-    "东营", "东营市", "烟台", "烟台市", "潍坊", "潍坊市", "济宁", "济宁市", "泰安", "泰安市", "威海", "威海市", "日照市", "临沂", "临沂市",
-    "德州", "德州市", "滨州", "滨州市", "菏泽", "菏泽市", "邯郸", "邯郸市", "邢台", "邢台市", "石家庄", "郑州", "郑州市", "濮阳", "濮阳市",
-    "安阳", "安阳市", "南京", "南京市", "杭州", "杭州市", "苏州", "广州", "广州市", "深圳", "深圳市", "成都", "武汉", "西安", "西安市",
-    "沈阳", "大连", "哈尔滨", "长春", "合肥", "太原", "河北", "河北省", "河南", "河南省", "江苏", "江苏省", "浙江", "广东",
+    "北京",
+    "北京市",
+    "上海",
+    "上海市",
+    "天津",
+    "天津市",
+    "重庆",
+    "重庆市",
+    "济南",
+    "济南市",
+    "青岛",
+    "青岛市",
+    "淄博",
+    "淄博市",
+    "枣庄市",
+    "东营",
+    "东营市",
+    "烟台",
+    "烟台市",
+    "潍坊",
+    "潍坊市",
+    "济宁",
+    "济宁市",
+    "泰安",
+    "泰安市",
+    "威海",
+    "威海市",
+    "日照市",
+    "临沂",
+    "临沂市",
+    "德州",
+    "德州市",
+    "滨州",
+    "滨州市",
+    "菏泽",
+    "菏泽市",
+    "邯郸",
+    "邯郸市",
+    "邢台",
+    "邢台市",
+    "石家庄",
+    "郑州",
+    "郑州市",
+    "濮阳",
+    "濮阳市",
+    "安阳",
+    "安阳市",
+    "南京",
+    "南京市",
+    "杭州",
+    "杭州市",
+    "苏州",
+    "广州",
+    "广州市",
+    "深圳",
+    "深圳市",
+    "成都",
+    "武汉",
+    "西安",
+    "西安市",
+    "沈阳",
+    "大连",
+    "哈尔滨",
+    "长春",
+    "合肥",
+    "太原",
+    "河北",
+    "河北省",
+    "河南",
+    "河南省",
+    "江苏",
+    "江苏省",
+    "浙江",
+    "广东",
 ];
 
 /// Short place names that are words as well, and words that sound like a short place name.
 const ORDINARY: &[&str] = &[
-    "振兴", "人和", "新城", "新区", "清泉", "东城", "北城", "凤凰", "九州", "大桥", "安乐", "崇文", "康庄", "新华", "青年", "开发", "任何",
-    "预计", "雨季", "管线", "光线", "干线", "呼吸", "增加", "正价", "糖衣", "演示", "掩饰", "延时", "岩石", "颜色", "鼓楼", "六元",
-    "留言", "兴趣", "真心", "阵型", "心法", "信访", "新房", "温差", "重温", "安装", "六零", "神州", "身体", "造成", "完成", "古韵",
-    "收账", "手掌", "首张", "安了", "同城", "统称", "通称", "形成", "行程", "心诚", "留级", "六级", "灰心", "回信", "会心", "印记",
-    "阴极", "引起", "清贫", "顾客", "被称", "假证", "驾证", "神仙", "深陷", "身陷", "持平", "高糖", "高堂", "高汤", "东啊",
-    "管理", "关系", "关心", "家长", "加长", "清评", "情况", "请假", "欠条", "刘记", "有机", "遇急",
-    "全部", "公平", "广告", "广播", "还急",
+    "振兴", "人和", "新城", "新区", "清泉", "东城", "北城", "凤凰", "九州", "大桥", "安乐", "崇文", "康庄", "新华",
+    "青年", "开发", "任何", "预计", "雨季", "管线", "光线", "干线", "呼吸", "增加", "正价", "糖衣", "演示", "掩饰",
+    "延时", "岩石", "颜色", "鼓楼", "六元", "留言", "兴趣", "真心", "阵型", "心法", "信访", "新房", "温差", "重温",
+    "安装", "六零", "神州", "身体", "造成", "完成", "古韵", "收账", "手掌", "首张", "安了", "同城", "统称", "通称",
+    "形成", "行程", "心诚", "留级", "六级", "灰心", "回信", "会心", "印记", "阴极", "引起", "清贫", "顾客", "被称",
+    "假证", "驾证", "神仙", "深陷", "身陷", "持平", "高糖", "高堂", "高汤", "东啊", "管理", "关系", "关心", "家长",
+    "加长", "清评", "情况", "请假", "欠条", "刘记", "有机", "遇急", "全部", "公平", "广告", "广播", "还急",
 ];

@@ -17,9 +17,8 @@ const RARE_READING: f32 = 0.12;
 const READINGS: usize = 3;
 
 /// Initials; the first is "none".
-const INITIALS: [&str; 22] = [
-    "", "zh", "ch", "sh", "b", "p", "m", "f", "d", "t", "n", "l", "g", "k", "h", "j", "q", "x", "r", "z", "c", "s",
-];
+const INITIALS: [&str; 22] =
+    ["", "zh", "ch", "sh", "b", "p", "m", "f", "d", "t", "n", "l", "g", "k", "h", "j", "q", "x", "r", "z", "c", "s"];
 /// Finals, with `v` for ü; `y` and `w` are written out (`yan` is `ian`).
 const FINALS: [&str; 37] = [
     "a", "o", "e", "i", "u", "v", "ai", "ei", "ao", "ou", "an", "ang", "en", "eng", "ong", "er", "ia", "ie", "iao",
@@ -28,16 +27,50 @@ const FINALS: [&str; 37] = [
 ];
 const NEAR_INITIALS: [(&str, &str); 6] = [("zh", "z"), ("ch", "c"), ("sh", "s"), ("h", "f"), ("n", "l"), ("l", "r")];
 const FAR_INITIALS: [(&str, &str); 17] = [
-    ("zh", "ch"), ("z", "c"), ("b", "p"), ("d", "t"), ("g", "k"), ("j", "q"), ("q", "x"), ("j", "x"), ("zh", "j"),
-    ("ch", "q"), ("sh", "x"), ("g", "h"), ("k", "h"), ("ch", "sh"), ("c", "s"), ("zh", "c"), ("ch", "z"),
+    ("zh", "ch"),
+    ("z", "c"),
+    ("b", "p"),
+    ("d", "t"),
+    ("g", "k"),
+    ("j", "q"),
+    ("q", "x"),
+    ("j", "x"),
+    ("zh", "j"),
+    ("ch", "q"),
+    ("sh", "x"),
+    ("g", "h"),
+    ("k", "h"),
+    ("ch", "sh"),
+    ("c", "s"),
+    ("zh", "c"),
+    ("ch", "z"),
 ];
-const NEAR_FINALS: [(&str, &str); 7] = [
-    ("an", "ang"), ("en", "eng"), ("in", "ing"), ("ian", "iang"), ("uan", "uang"), ("un", "ong"), ("vn", "iong"),
-];
+const NEAR_FINALS: [(&str, &str); 7] =
+    [("an", "ang"), ("en", "eng"), ("in", "ing"), ("ian", "iang"), ("uan", "uang"), ("un", "ong"), ("vn", "iong")];
 const FAR_FINALS: [(&str, &str); 24] = [
-    ("in", "en"), ("ing", "eng"), ("ong", "eng"), ("ou", "uo"), ("e", "uo"), ("ei", "ui"), ("ie", "ve"), ("i", "v"),
-    ("u", "v"), ("un", "vn"), ("uan", "ian"), ("ai", "ei"), ("ao", "ou"), ("iu", "ou"), ("ia", "a"), ("ua", "a"),
-    ("ian", "in"), ("uan", "an"), ("uang", "ang"), ("van", "ian"), ("ao", "iao"), ("en", "un"), ("iong", "ong"),
+    ("in", "en"),
+    ("ing", "eng"),
+    ("ong", "eng"),
+    ("ou", "uo"),
+    ("e", "uo"),
+    ("ei", "ui"),
+    ("ie", "ve"),
+    ("i", "v"),
+    ("u", "v"),
+    ("un", "vn"),
+    ("uan", "ian"),
+    ("ai", "ei"),
+    ("ao", "ou"),
+    ("iu", "ou"),
+    ("ia", "a"),
+    ("ua", "a"),
+    ("ian", "in"),
+    ("uan", "an"),
+    ("uang", "ang"),
+    ("van", "ian"),
+    ("ao", "iao"),
+    ("en", "un"),
+    ("iong", "ong"),
     ("e", "a"),
 ];
 
@@ -121,7 +154,13 @@ fn y_final(plain: &str) -> &str {
         "e" => "ie",
         "ou" => "iu",
         "ong" => "iong",
-        other => if other == "o" { "io" } else { "" },
+        other => {
+            if other == "o" {
+                "io"
+            } else {
+                ""
+            }
+        }
     }
 }
 
@@ -144,7 +183,7 @@ fn plain_final<'a>(initial: &str, last: &'a str) -> &'a str {
     match (initial, last) {
         ("j" | "q" | "x", "u") => "v",
         ("j" | "q" | "x", "uan") => "van",
-        ("j" | "q" | "x", "ue") | (_, "ue") => "ve",
+        (_, "ue") => "ve",
         ("j" | "q" | "x", "un") => "vn",
         ("b" | "p" | "m" | "f", "o") => "uo",
         _ => last,
@@ -181,7 +220,7 @@ impl Reading {
     }
 
     /// How far apart two characters sound: 0 the same, 1 nothing in common.
-    pub fn cost(&self, other: &Self) -> f32 {
+    pub fn cost(self, other: Self) -> f32 {
         let mut best = 1.0_f32;
         for (i, a) in self.list[..usize::from(self.len)].iter().enumerate() {
             for (j, b) in other.list[..usize::from(other.len)].iter().enumerate() {
@@ -193,12 +232,12 @@ impl Reading {
     }
 
     /// Whether the two sound the same in their common readings.
-    pub fn same(&self, other: &Self) -> bool {
+    pub fn same(self, other: Self) -> bool {
         self.list[0] == other.list[0]
     }
 
     /// The commonest reading as a number, for hashing; the same for characters that sound alike.
-    pub fn code(&self) -> u16 {
+    pub fn code(self) -> u16 {
         u16::from(self.list[0].initial) * 64 + u16::from(self.list[0].last)
     }
 }
@@ -213,12 +252,13 @@ mod tests {
     use super::*;
 
     fn cost(a: char, b: char) -> f32 {
-        Reading::of(a).expect("spoken").cost(&Reading::of(b).expect("spoken"))
+        Reading::of(a).expect("spoken").cost(Reading::of(b).expect("spoken"))
     }
 
     #[test]
     fn every_common_character_has_a_reading_that_parses() {
-        for character in "一丁七万丈三上下不与丑专且世丘丙业丛东丝丢两严丧个中丰临为主丽举虐略女绿约云用翁而哟".chars() {
+        for character in "一丁七万丈三上下不与丑专且世丘丙业丛东丝丢两严丧个中丰临为主丽举虐略女绿约云用翁而哟".chars()
+        {
             assert!(Reading::of(character).is_some(), "{character}");
         }
         assert!(Reading::of('，').is_none());

@@ -1,9 +1,136 @@
 //! Stories over the whole room.
 
-use std::sync::Arc;
+use std::{path::Path, sync::LazyLock};
+
+use proptest::prelude::*;
+use serde_json::Value;
 
 use super::{heard::Heard, *};
-use crate::domain::transcript::Utterance;
+use crate::domain::{draft::Evidence, draft::Urgency, transcript::Utterance};
+
+static DRAFTER: LazyLock<Drafter> = LazyLock::new(|| {
+    let classifier = Classifier::load(Path::new("models/classifier")).expect("the classifier is there");
+    Drafter::new(city(), classifier)
+});
+
+const FACTS: CallFacts<'_> = CallFacts { caller_id: Some("13806352219"), started: UnixMs(0) };
+
+#[test]
+fn all_sample_calls_give_the_expected_draft() {
+    let mut first = 0;
+    for (call, transcript) in calls(0) {
+        let (id, draft) = (call["id"].as_str().expect("an id"), draft_of(&call, &transcript));
+        check(&call, &draft);
+        let category = draft.category.value.expect("a category");
+        first += usize::from(accepted(&call).contains(&category));
+        assert_eq!(draft.request_type.value.as_deref(), call["expected"]["request_type"].as_str(), "{id}");
+        let phone = &draft.callback_phone;
+        assert_eq!(phone.value.as_deref(), call["expected"]["phone"].as_str(), "{id}");
+        let source = if call["expected"]["phone_source"] == "speech" { Source::Speech } else { Source::CallerId };
+        assert_eq!(phone.source, Some(source), "{id}");
+        assert!(draft.title.value.is_some_and(|title| !title.is_empty()), "{id}");
+        assert!(draft.address.value.is_some(), "{id}");
+        assert_eq!(draft.caller_name, Field::default(), "{id}: not filled yet");
+    }
+    assert!(first >= 12, "the first category is right in {first} of 14 calls");
+}
+
+#[test]
+fn calls_with_one_character_in_ten_misheard_keep_place_and_urgency() {
+    for seed in 1..=3 {
+        for (call, transcript) in calls(seed) {
+            check(&call, &draft_of(&call, &transcript));
+        }
+    }
+}
+
+#[test]
+fn silence_drafts_nothing_but_the_number_of_the_call() {
+    let draft = DRAFTER.draft(&Transcript::default(), &FACTS);
+    assert_eq!(draft.callback_phone.value.as_deref(), Some("13806352219"));
+    assert_eq!(Draft { callback_phone: Field::default(), ..draft }, Draft::default());
+}
+
+#[test]
+fn the_operator_counts_when_the_caller_is_misheard() {
+    let said =
+        |channel, text: &str| Utterance { channel, start_ms: 0, end_ms: 900, text: text.into(), confidence: 0.9 };
+    let utterances = vec![
+        said(Channel::Caller, "家里有股味儿特别冲"),
+        said(Channel::Operator, "请不要开灯，先到室外，马上为您转接抢修"),
+    ];
+    let draft = DRAFTER.draft(&Transcript { utterances, r#final: true }, &FACTS);
+    assert_eq!(draft.urgency.value, Some(Urgency::EmergencyNow));
+    assert_eq!(draft.urgency.evidence[0].channel, Channel::Operator);
+}
+
+#[test]
+fn the_committed_classifier_is_what_the_seeds_give() {
+    let mut examples = read_examples(Path::new("models/seeds.jsonl"), None).expect("the seeds are there");
+    examples.extend(city_examples(&city()));
+    let model = Classifier::train(&examples, &Training::speech()).expect("the seeds can be learnt");
+    let kept = std::fs::read("models/classifier/model.bin").expect("the classifier is there");
+    let again = "hotline classify train models/seeds.jsonl --city config/demo-city.json -o models/classifier";
+    assert!(model.to_bytes() == kept, "the seeds have changed: run `{again}`");
+}
+
+#[test]
+fn a_damaged_classifier_is_refused_with_its_file_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut bytes = std::fs::read("models/classifier/model.bin").expect("the classifier is there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(folder.path().join("model.bin"), &bytes).expect("written");
+    let error = Classifier::load(folder.path()).expect_err("one bit is wrong").to_string();
+    assert!(error.contains("model.bin") && error.contains("SHA-256"), "{error}");
+    std::fs::write(folder.path().join("model.bin"), &bytes[..40]).expect("written");
+    assert!(Classifier::load(folder.path()).is_err());
+}
+
+#[test]
+fn places_in_the_noisy_sentences_are_found() {
+    let Some(data) = std::env::var_os("HOTLINE_DATA") else {
+        println!("not run: HOTLINE_DATA names no folder with places_noisy.jsonl");
+        return;
+    };
+    let finder = PlaceFinder::new(&city());
+    let text = std::fs::read_to_string(Path::new(&data).join("places_noisy.jsonl")).expect("the sentences are there");
+    let (mut right, mut invented) = (0, 0);
+    for row in text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a row")) {
+        let found = finder.find(row["text"].as_str().expect("text"));
+        right += usize::from(found.as_deref() == row["place_id"].as_str());
+        invented += usize::from(found.is_some() && row["place_id"].is_null());
+    }
+    assert!(right >= 292 && invented <= 1, "{right} of 300 right, {invented} invented");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn whatever_is_said_the_proof_lies_inside_what_was_said(
+        words in proptest::collection::vec(("[\\PC]{0,40}|[一二三四五六七八九零幺十百路和口村东昌府区柳园街道号楼单元不对是到，。 0-9]{0,60}", any::<bool>()), 0..6),
+        caller in proptest::option::of("\\PC{0,14}"),
+        times in proptest::collection::vec((any::<u32>(), any::<u32>()), 6),
+    ) {
+        let utterances: Vec<Utterance> = words
+            .iter()
+            .zip(&times)
+            .map(|((text, operator), (a, b))| Utterance {
+                channel: if *operator { Channel::Operator } else { Channel::Caller },
+                start_ms: *a.min(b),
+                end_ms: *a.max(b),
+                text: text.clone(),
+                confidence: 0.5,
+            })
+            .collect();
+        let transcript = Transcript { utterances, r#final: true };
+        let draft = DRAFTER.draft(&transcript, &CallFacts { caller_id: caller.as_deref(), started: UnixMs(0) });
+        for proof in proofs(&draft) {
+            prop_assert!(inside(&transcript, proof), "{proof:?}");
+        }
+    }
+}
 
 /// The caller's utterances, one a second.
 pub(super) fn heard(words: &[&str]) -> Heard {
@@ -23,4 +150,78 @@ pub(super) fn heard(words: &[&str]) -> Heard {
 pub(super) fn city() -> Arc<City> {
     let text = std::fs::read_to_string("config/demo-city.json").expect("the demo city is there");
     Arc::new(serde_json::from_str(&text).expect("the demo city is whole"))
+}
+
+/// The sample calls as transcripts of their own words; with a seed, one character in ten misheard.
+fn calls(seed: u64) -> Vec<(Value, Transcript)> {
+    let text = std::fs::read_to_string("tests/calls/manifest.jsonl").expect("the sample calls are there");
+    let percent = if seed == 0 { 0 } else { 10 };
+    let ms = |value: &Value| {
+        let span = std::time::Duration::from_secs_f64(value.as_f64().expect("seconds"));
+        u32::try_from(span.as_millis()).expect("calls are short")
+    };
+    text.lines()
+        .map(|line| {
+            let call: Value = serde_json::from_str(line).expect("a call");
+            let turns = call["turns"].as_array().expect("turns");
+            let utterances = (0..)
+                .zip(turns)
+                .map(|(index, turn)| Utterance {
+                    channel: if turn["speaker"] == "caller" { Channel::Caller } else { Channel::Operator },
+                    start_ms: ms(&turn["start"]),
+                    end_ms: ms(&turn["end"]),
+                    text: garble(turn["text"].as_str().expect("text"), percent, seed * 1000 + index),
+                    confidence: 0.9,
+                })
+                .collect();
+            (call, Transcript { utterances, r#final: true })
+        })
+        .collect()
+}
+
+fn draft_of(call: &Value, transcript: &Transcript) -> Draft {
+    let draft = DRAFTER.draft(transcript, &CallFacts { caller_id: call["caller_id"].as_str(), started: UnixMs(0) });
+    for proof in proofs(&draft) {
+        assert!(inside(transcript, proof), "{proof:?}");
+    }
+    draft
+}
+
+/// Category among the first three, place and urgency.
+fn check(call: &Value, draft: &Draft) {
+    let (id, expected) = (&call["id"], &call["expected"]);
+    let wanted = accepted(call);
+    let first = draft.category.value.iter().chain(draft.category.alternatives.iter().take(2).map(|other| &other.value));
+    assert!(first.into_iter().any(|code| wanted.contains(code)), "{id}: {:?}", draft.category);
+    let urgency = serde_json::to_value(draft.urgency.value).expect("a word");
+    assert_eq!(urgency, expected["urgency"], "{id}: {:?}", draft.urgency);
+    let place = &expected["place"];
+    let city = city();
+    let town = || {
+        let area = city.areas.iter().find(|area| area.name == place["area"])?;
+        place["town"].as_str().map(|town| format!("{}/{town}", area.code))
+    };
+    let wanted = place["estate"].as_str().map(str::to_owned).or_else(town);
+    assert_eq!(draft.place.value, wanted, "{id}: {:?}", draft.place);
+}
+
+fn accepted(call: &Value) -> Vec<String> {
+    let codes = call["expected"]["category_accept"].as_array().expect("codes");
+    codes.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn proofs(draft: &Draft) -> Vec<&Evidence> {
+    let Draft { title, description, category, request_type, place, address, callback_phone, urgency, .. } = draft;
+    let texts = [title, description, category, request_type, place, address, callback_phone];
+    texts.into_iter().flat_map(|field| &field.evidence).chain(&urgency.evidence).collect()
+}
+
+fn inside(transcript: &Transcript, proof: &Evidence) -> bool {
+    transcript.utterances.iter().any(|said| {
+        said.channel == proof.channel
+            && said.start_ms <= proof.start_ms
+            && proof.start_ms <= proof.end_ms
+            && proof.end_ms <= said.end_ms
+            && said.text.contains(&proof.text)
+    })
 }

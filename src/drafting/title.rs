@@ -17,8 +17,30 @@ const CLAUSE: usize = 16;
 const LONGEST: usize = 2_000;
 /// What callers open with.
 const OPENINGS: [&str; 24] = [
-    "你好", "您好", "喂", "我想反映一下", "我要反映一下", "我要反映", "我想反映", "反映一下", "我要投诉", "我想投诉", "投诉一下", "我想咨询一下", "我想问一下",
-    "想问一下", "咨询一下", "我是来", "就是", "那个", "嗯", "呃", "啊", "我们", "我", "的问题",
+    "你好",
+    "您好",
+    "喂",
+    "我想反映一下",
+    "我要反映一下",
+    "我要反映",
+    "我想反映",
+    "反映一下",
+    "我要投诉",
+    "我想投诉",
+    "投诉一下",
+    "我想咨询一下",
+    "我想问一下",
+    "想问一下",
+    "咨询一下",
+    "我是来",
+    "就是",
+    "那个",
+    "嗯",
+    "呃",
+    "啊",
+    "我们",
+    "我",
+    "的问题",
 ];
 
 /// What the title is made of.
@@ -69,9 +91,9 @@ pub(super) fn description(heard: &Heard) -> Field<String> {
         let words: String = said.text.iter().collect();
         let words = words.trim().replace(',', "，").replace('?', "？").replace('!', "！");
         let words = words.trim_start_matches(['，', '。', '、']);
-        let words = ["喂，", "你好，", "您好，", "嗯，", "呃，"].iter().fold(words, |rest, opening| {
-            rest.strip_prefix(opening).unwrap_or(rest)
-        });
+        let words = ["喂，", "你好，", "您好，", "嗯，", "呃，"]
+            .iter()
+            .fold(words, |rest, opening| rest.strip_prefix(opening).unwrap_or(rest));
         if words.is_empty() || text.chars().count() + words.chars().count() > LONGEST {
             continue;
         }

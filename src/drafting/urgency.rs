@@ -26,6 +26,8 @@ pub(super) struct Senses {
     repair: Phrases,
     denied: Phrases,
     worried: Phrases,
+    asked: Phrases,
+    still: Phrases,
     long_past: Phrases,
     over: Phrases,
     topic: Phrases,
@@ -47,8 +49,10 @@ struct Part {
 /// Danger that keyword lists of a city rarely name, as sets of words: one of each set has to be near the others.
 const HAZARDS: &[&[&[&str]]] = &[
     &[&["井盖", "窨井盖", "下水道盖"], &["不见", "没了", "丢", "缺", "被偷", "掉进", "塌", "破", "松动", "敞着", "翘"]],
-    &[&["墙皮", "外墙", "保温层", "瓷砖", "玻璃", "广告牌", "水泥块", "阳台", "空调外机", "楼顶"],
-      &["往下掉", "掉下来", "脱落", "掉了", "要掉", "砸"]],
+    &[
+        &["墙皮", "外墙", "保温层", "瓷砖", "玻璃", "广告牌", "水泥块", "阳台", "空调外机", "楼顶"],
+        &["往下掉", "掉下来", "脱落", "掉了", "要掉", "砸"],
+    ],
     &[&["摔了一个人", "摔了好几个", "摔了个人", "摔了几个", "摔了人"]],
     &[&["坑", "路", "井", "台阶", "沟"], &["摔了", "摔伤", "摔倒", "摔坏", "掉进去", "摔跤"]],
     &[&["路面", "地面", "马路", "桥"], &["塌陷", "塌了", "下陷", "陷下去"]],
@@ -62,7 +66,10 @@ const HAZARDS: &[&[&[&str]]] = &[
 
 /// Danger at this moment.
 const EMERGENCIES: &[&[&[&str]]] = &[
-    &[&["煤气", "燃气", "天然气", "液化气"], &["泄漏", "漏气", "漏了", "味道很大", "很大的味", "味很大", "味特别大", "在漏"]],
+    &[
+        &["煤气", "燃气", "天然气", "液化气"],
+        &["泄漏", "漏气", "漏了", "味道很大", "很大的味", "味很大", "味特别大", "在漏"],
+    ],
     &[&["煤气味", "燃气味", "天然气味", "液化气味"]],
     &[&["电线", "高压线", "电缆", "变压器"], &["掉下来", "掉在", "掉到", "断了", "冒火花", "打火花", "冒烟", "起火"]],
     &[&["冒火花"]],
@@ -91,8 +98,27 @@ impl Senses {
         let operator = vec![
             (
                 Phrases::new(&[
-                    "不要开灯", "不要使用电器", "不要动火", "不要点火", "打开窗户通风", "马上撤离", "先到室外", "赶紧出去", "拨打119", "拨打120",
-                    "拨打110", "转接119", "转接120", "转接110", "转119", "转120", "转110", "打119", "打120", "打110", "叫救护车",
+                    "不要开灯",
+                    "不要使用电器",
+                    "不要动火",
+                    "不要点火",
+                    "打开窗户通风",
+                    "马上撤离",
+                    "先到室外",
+                    "赶紧出去",
+                    "拨打119",
+                    "拨打120",
+                    "拨打110",
+                    "转接119",
+                    "转接120",
+                    "转接110",
+                    "转119",
+                    "转120",
+                    "转110",
+                    "打119",
+                    "打120",
+                    "打110",
+                    "叫救护车",
                     "通知消防",
                 ]),
                 Urgency::EmergencyNow,
@@ -103,14 +129,71 @@ impl Senses {
             triggers,
             operator,
             repair: Phrases::new(&["抢修", "抢险"]),
-            denied: Phrases::new(&["没有", "没", "不是", "并没有", "未", "不会", "避免", "防止", "预防", "以免", "并未", "没发生"]),
-            worried: Phrases::new(&["怕", "担心", "万一", "容易", "可能", "会不会", "要是", "如果", "引起", "引发", "造成", "差点"]),
+            denied: Phrases::new(&[
+                "没有",
+                "没",
+                "不是",
+                "并没有",
+                "未",
+                "不会",
+                "避免",
+                "防止",
+                "预防",
+                "以免",
+                "并未",
+                "没发生",
+            ]),
+            worried: Phrases::new(&[
+                "怕",
+                "担心",
+                "万一",
+                "容易",
+                "可能",
+                "会不会",
+                "要是",
+                "如果",
+                "引起",
+                "引发",
+                "造成",
+                "差点",
+            ]),
+            asked: Phrases::new(&["有没有", "是不是", "没有人管", "没人管", "没人修", "没有人来修"]),
+            still: Phrases::new(&["现在", "今年", "今天", "还在", "又"]),
             long_past: Phrases::new(&["去年", "前年", "以前", "曾经", "早年", "那年", "小时候", "上一次", "上回"]),
             over: Phrases::new(&[
-                "送回了家", "送回家", "送回来", "找到了", "找回来", "已经修好", "修好了", "处理好了", "已经解决", "解决了", "没事了", "扑灭了",
-                "灭了", "恢复了", "救出来", "救上来", "已经处理", "回家了",
+                "送回了家",
+                "送回家",
+                "送回来",
+                "找到了",
+                "找回来",
+                "已经修好",
+                "修好了",
+                "处理好了",
+                "已经解决",
+                "解决了",
+                "没事了",
+                "扑灭了",
+                "灭了",
+                "恢复了",
+                "救出来",
+                "救上来",
+                "已经处理",
+                "回家了",
             ]),
-            topic: Phrases::new(&["知识", "讲座", "宣传", "培训", "险", "证", "预案", "演练", "赔偿", "鉴定", "报警器", "事故认定"]),
+            topic: Phrases::new(&[
+                "知识",
+                "讲座",
+                "宣传",
+                "培训",
+                "险",
+                "证",
+                "预案",
+                "演练",
+                "赔偿",
+                "鉴定",
+                "报警器",
+                "事故认定",
+            ]),
         }
     }
 
@@ -167,7 +250,8 @@ impl Senses {
         let mut found = Vec::new();
         for trigger in &self.triggers {
             if let Some(sounds) = trigger.find(said)
-                && let level @ (Urgency::SafetyHazard | Urgency::EmergencyNow) = self.weigh(said, trigger.level, &sounds)
+                && let level @ (Urgency::SafetyHazard | Urgency::EmergencyNow) =
+                    self.weigh(said, trigger.level, &sounds)
             {
                 found.push((level, sounds));
             }
@@ -181,31 +265,23 @@ impl Senses {
         let near_start = sounds.start.saturating_sub(4).max(start);
         let before = near_start..sounds.start;
         let after = sounds.end..(sounds.end + 14).min(said.sounds.len());
-        if self.denied.inside(said, &before) && !self.tied(said, sounds.start) {
+        if self.denied.inside(said, &before)
+            && !self.asked.inside(said, &(sounds.start.saturating_sub(6)..sounds.start))
+        {
             return Urgency::None;
         }
         if self.over.inside(said, &after) || self.topic.after(said, sounds.end) {
             return Urgency::None;
         }
-        if self.long_past.inside(said, &(start.saturating_sub(6)..sounds.start)) && !self.now(said, sounds.end..end) {
+        if self.long_past.inside(said, &(start.saturating_sub(6)..sounds.start))
+            && !self.still.inside(said, &(sounds.end..end))
+        {
             return Urgency::None;
         }
         if self.worried.inside(said, &before) {
             return level.min(Urgency::SafetyHazard);
         }
         level
-    }
-
-    /// 有没有 and 是不是 are questions, no denial.
-    fn tied(&self, said: &Said, start: usize) -> bool {
-        let _ = self;
-        Phrases::new(&["有没有", "是不是", "没有人管", "没人管", "没人修", "没有人来修"])
-            .inside(said, &(start.saturating_sub(6)..start))
-    }
-
-    fn now(&self, said: &Said, range: Range<usize>) -> bool {
-        let _ = self;
-        Phrases::new(&["现在", "今年", "今天", "还在", "又"]).inside(said, &range)
     }
 }
 
@@ -255,12 +331,11 @@ impl Part {
         let last = (said.sounds.len() + 1).saturating_sub(length.max(1));
         (0..last).filter_map(move |start| {
             let here = &said.sounds[start..start + length];
-            let cost: f32 = here.iter().zip(&self.sounds).map(|(sound, wanted)| sound.reading.cost(wanted)).sum();
+            let cost: f32 = here.iter().zip(&self.sounds).map(|(sound, wanted)| sound.reading.cost(*wanted)).sum();
             let shared = here.iter().zip(&self.written).filter(|(sound, wanted)| sound.character == **wanted).count();
             let (limit, needed) = match length {
                 0 => return None,
-                1 => (0.01, 1),
-                2 => (0.01, 1),
+                1 | 2 => (0.01, 1),
                 3 => (PHRASE_COST, 1),
                 _ => (PHRASE_COST, 0),
             };
@@ -304,7 +379,9 @@ mod tests {
 
     #[test]
     fn words_that_merely_sound_alike_are_no_emergency() {
-        for words in ["在饭店吃到头发了", "伤口包扎一下多少钱", "病情重度贫血能报销吗", "水费你睡前交一下", "暖气一直不热"] {
+        for words in
+            ["在饭店吃到头发了", "伤口包扎一下多少钱", "病情重度贫血能报销吗", "水费你睡前交一下", "暖气一直不热"]
+        {
             assert_eq!(level(words), Urgency::None, "{words}");
         }
     }

@@ -42,8 +42,11 @@ pub fn read_examples(path: &Path, split: Option<&str>) -> Result<Vec<Example>, C
         if line.trim().is_empty() {
             continue;
         }
-        let row: Example = serde_json::from_str(&line)
-            .map_err(|source| ClassifierError::Row { path: path.into(), line: index + 1, source })?;
+        let row: Example = serde_json::from_str(&line).map_err(|source| ClassifierError::Row {
+            path: path.into(),
+            line: index + 1,
+            source,
+        })?;
         if split.is_none_or(|wanted| row.split.as_deref().is_none_or(|own| own == wanted)) {
             examples.push(row);
         }

@@ -13,7 +13,8 @@ const MAX_CHARACTERS: usize = 20_000;
 
 /// Hashes of the n-grams with 1 + ln(times), ascending.
 pub(super) fn count(text: &str) -> Vec<(u32, f32)> {
-    let characters: Vec<char> = text.chars().take(MAX_CHARACTERS).filter(|character| character.is_alphanumeric()).collect();
+    let characters: Vec<char> =
+        text.chars().take(MAX_CHARACTERS).filter(|character| character.is_alphanumeric()).collect();
     let written: Vec<u32> = characters.iter().map(|character| u32::from(lower(*character))).collect();
     let spoken: Vec<u32> = characters
         .iter()
