@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{cli::Cli, drafting::PlaceFinder};
 
 #[derive(Debug, Args)]
-pub(super) struct Command {
+pub(in crate::cli) struct Command {
     /// Rows `{text, place_id}`; `place_id` null where no place of the city is meant.
     file: PathBuf,
     /// One line of JSON.
