@@ -10,8 +10,8 @@
 //!
 //! `docs/ARCHITECTURE.md` has the map; `tests/it/layers.rs` holds which room may know which.
 
-pub mod cases;
 pub mod call;
+pub mod cases;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -19,7 +19,6 @@ pub mod domain;
 pub mod drafting;
 pub mod http;
 pub mod jobs;
-pub mod drafting;
 pub mod lifecycle;
 pub mod media;
 pub mod recording;
