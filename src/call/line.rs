@@ -63,7 +63,7 @@ pub struct Line {
 
 impl Parts {
     /// How long open calls may go on at a stop.
-    pub const GRACE: Duration = Duration::from_secs(60);
+    pub const GRACE: Duration = Duration::from_mins(1);
 }
 
 impl Prompts {

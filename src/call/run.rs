@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// How long sealing may take: hashing and storing the longest recording takes seconds.
-const SEALING: Duration = Duration::from_secs(120);
+const SEALING: Duration = Duration::from_mins(2);
 
 /// One call from INVITE to its last row.
 pub(super) async fn call(

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Far more than anything here takes; only a broken build waits it out.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running line in a folder of its own.
 struct House {
@@ -43,7 +43,7 @@ struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { longest: Duration::from_secs(600), grace: Parts::GRACE, t1: SipSettings::T1 }
+        Self { longest: Duration::from_mins(10), grace: Parts::GRACE, t1: SipSettings::T1 }
     }
 }
 

@@ -79,7 +79,7 @@ pub(super) fn offer(request: &Request) -> Result<Option<Offer>, Refusal> {
         let accept = Header::AcceptEncoding("identity".into());
         return Err(Refusal(StatusCode::UnsupportedMediaType, vec![accept]));
     }
-    if !content_type(request).is_some_and(|kind| kind == "application/sdp") {
+    if content_type(request).is_none_or(|kind| kind != "application/sdp") {
         let accept = Header::Accept("application/sdp".into());
         return Err(Refusal(StatusCode::UnsupportedMediaType, vec![accept]));
     }

@@ -109,11 +109,11 @@ impl<'a> Message<'a> {
     /// Adds a Content-Length that is missing; cuts what stands behind a body that says where it ends (§18.3).
     fn mend_length(&mut self) {
         match self.content_length() {
-            Some(None) => {
+            Ok(None) => {
                 self.headers.push(("Content-Length".into(), self.body.len().to_string()));
                 self.mended = true;
             }
-            Some(Some(length)) if length < self.body.len() => {
+            Ok(Some(length)) if length < self.body.len() => {
                 self.body = &self.body[..length];
                 self.mended = true;
             }
@@ -121,12 +121,16 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Outer `None`: written wrongly. Inner `None`: not written.
-    fn content_length(&self) -> Option<Option<usize>> {
+    /// What Content-Length says, if it is there; an error if it says nothing that can be true.
+    fn content_length(&self) -> Result<Option<usize>, Fault> {
+        let bad = || Fault::bad("Bad Content-Length");
         let mut values = self.values("Content-Length");
-        let Some(first) = values.next() else { return Some(None) };
+        let Some(first) = values.next() else { return Ok(None) };
         let digits = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit());
-        (digits && values.all(|other| other == first)).then(|| first.parse().ok().map(Some)).flatten()
+        if !digits || values.any(|other| other != first) {
+            return Err(bad());
+        }
+        first.parse().map(Some).map_err(|_| bad())
     }
 
     fn values<'b>(&'b self, name: &'static str) -> impl Iterator<Item = &'b str> {
@@ -206,9 +210,10 @@ impl<'a> Message<'a> {
         }
         if !ALLOWED.contains(&method) {
             let allow = format!("Allow: {}\r\n", ALLOWED.join(", "));
-            return Err(match KNOWN.contains(&method) {
-                true => Fault(405, "Method Not Allowed", allow),
-                false => Fault(501, "Not Implemented", allow),
+            return Err(if KNOWN.contains(&method) {
+                Fault(405, "Method Not Allowed", allow)
+            } else {
+                Fault(501, "Not Implemented", allow)
             });
         }
         let scheme = uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
@@ -224,7 +229,7 @@ impl<'a> Message<'a> {
     }
 
     fn body_is_whole(&self) -> bool {
-        matches!(self.content_length(), Some(Some(length)) if length == self.body.len())
+        matches!(self.content_length(), Ok(Some(length)) if length == self.body.len())
     }
 
     fn bytes_len(&self) -> usize {

@@ -244,9 +244,9 @@ impl Shared {
             }
         };
         let local = self.local_towards(tx.connection.as_ref().and_then(SipConnection::get_remote_addr));
-        let (states, receiver) = self.layer.new_dialog_state_channel();
+        let (reports, receiver) = self.layer.new_dialog_state_channel();
         let contact = self.contact(&called, local);
-        let dialog = match self.layer.get_or_create_server_invite(&tx, states, None, Some(contact)) {
+        let dialog = match self.layer.get_or_create_server_invite(&tx, reports, None, Some(contact)) {
             Ok(dialog) => dialog,
             Err(error) => {
                 debug!(%error, "an INVITE makes no dialog");

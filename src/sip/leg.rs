@@ -60,10 +60,10 @@ impl Leg {
     }
 
     /// Follows the dialog to its end and tells the call.
-    pub(super) async fn watch(&self, mut states: DialogStateReceiver) {
+    pub(super) async fn watch(&self, mut reports: DialogStateReceiver) {
         let mut acked = false;
         let mut end = LegEnd::Failed;
-        while let Some(state) = states.recv().await {
+        while let Some(state) = reports.recv().await {
             match state {
                 DialogState::Confirmed(..) => {
                     if !acked {
@@ -205,7 +205,7 @@ impl Leg {
 
     /// Sends BYE once the dialog allows it, and waits for its answer.
     pub(super) async fn hang_up(&self, patience: Duration) {
-        /// BYE may not be sent before the ACK or its time-out (RFC 3261 §15); the watcher owns the states.
+        /// BYE may not be sent before the ACK or its time-out (RFC 3261 §15); the watcher owns the reports.
         const LOOK: Duration = Duration::from_millis(100);
         let looks = patience.as_millis() / LOOK.as_millis().max(1);
         for _ in 0..=looks {

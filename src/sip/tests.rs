@@ -19,7 +19,7 @@ struct Bench {
     phone: UdpSocket,
     line: SocketAddr,
     stopping: CancellationToken,
-    _run: JoinHandle<()>,
+    run: JoinHandle<()>,
 }
 
 impl Bench {
@@ -39,8 +39,8 @@ impl Bench {
         let (line, stopping) = (endpoint.local_addr(), CancellationToken::new());
         let phone = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
         phone.connect(line).await.expect("loopback");
-        let _run = tokio::spawn(endpoint.run(stopping.clone()));
-        Self { calls, phone, line, stopping, _run }
+        let run = tokio::spawn(endpoint.run(stopping.clone()));
+        Self { calls, phone, line, stopping, run }
     }
 
     async fn send(&self, message: impl AsRef<[u8]>) {
@@ -433,7 +433,7 @@ async fn a_stopping_line_takes_no_call_and_ends_when_the_last_is_over() {
     assert_eq!(status(&bench.ask(bench.request("BYE", "c1", 2, &tag, "", "")).await), "200");
     assert_eq!(event(&mut answered).await, LegEvent::Ended(LegEnd::FarHungUp));
     drop(answered);
-    timeout(PATIENCE, bench._run).await.expect("it ends").expect("without a panic");
+    timeout(PATIENCE, bench.run).await.expect("it ends").expect("without a panic");
 }
 
 #[tokio::test]

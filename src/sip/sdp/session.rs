@@ -150,9 +150,9 @@ mod tests {
         let none = parse("v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP 18\n");
         assert_eq!(version(&session.answer(&talk).expect("talk").0), "1");
         assert_eq!(version(&session.answer(&talk).expect("talk").0), "1");
-        let (held, agreed) = session.answer(&hold).expect("hold");
-        assert_eq!((version(&held).as_str(), agreed.send, agreed.receive), ("2", false, true));
-        assert!(held.contains("a=recvonly"));
+        let (text, agreed) = session.answer(&hold).expect("hold");
+        assert_eq!((version(&text).as_str(), agreed.send, agreed.receive), ("2", false, true));
+        assert!(text.contains("a=recvonly"));
         assert_eq!(session.answer(&none), Err(NoCommonCodec));
         assert_eq!(version(&session.answer(&hold).expect("hold").0), "2", "a refused offer changed nothing");
     }
@@ -182,8 +182,9 @@ mod tests {
         fn an_answer_always_reads_back_with_as_many_streams(
             streams in prop::collection::vec(("(audio|video|image)", any::<u16>(), "(RTP/AVP|RTP/SAVP|udptl)", "[0-9]{1,3}( [0-9]{1,3}){0,6}"), 1..8)
         ) {
-            let lines: String =
-                streams.iter().map(|(kind, port, protocol, formats)| format!("m={kind} {port} {protocol} {formats}\n")).collect();
+            let lines: Vec<_> =
+                streams.iter().map(|(kind, port, protocol, formats)| format!("m={kind} {port} {protocol} {formats}")).collect();
+            let lines = lines.join("\n");
             let offer = parse(&format!("v=0\nc=IN IP4 192.0.2.1\n{lines}"));
             if let Ok((answer, agreed)) = session().answer(&offer) {
                 let answer = parse(&answer);
