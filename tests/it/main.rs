@@ -1,3 +1,8 @@
 //! The system as its users meet it: booted on port 0, dialled by `sip-test`, read through the public API.
 
+mod house;
 mod layers;
+mod noise;
+mod samples;
+mod trouble;
+mod walk;

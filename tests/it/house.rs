@@ -1,0 +1,263 @@
+//! A whole line in a folder of its own: the real program as a child process on free ports, with the real model.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use serde_json::Value;
+use sip_test::{CallReport, CallSpec};
+use tempfile::TempDir;
+
+/// Long enough for the slowest machine; a test that needs it has failed.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The program under test.
+pub const HOTLINE: &str = env!("CARGO_BIN_EXE_hotline");
+
+/// One running line.
+pub struct House {
+    folder: TempDir,
+    settings: Vec<(String, String)>,
+    child: Option<Child>,
+    pub http: SocketAddr,
+    pub sip: SocketAddr,
+    token: String,
+}
+
+/// Installs the models once per machine; without a package index this says what to do.
+pub fn models() -> PathBuf {
+    static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
+    INSTALLED
+        .get_or_init(|| {
+            let folder = std::env::var_os("HOTLINE__SPEECH__MODELS").unwrap_or_else(|| "var/models".into());
+            for name in ["base", "silero-vad"] {
+                let done = Command::new(HOTLINE).args(["model", "install", name]).output().expect("hotline runs");
+                assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            }
+            fs::canonicalize(folder).expect("the models' folder")
+        })
+        .clone()
+}
+
+impl House {
+    /// A fresh line with the real model.
+    pub async fn open() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// A fresh line, some settings changed (`("SPEECH__WORKERS", "0")`).
+    pub async fn with(settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut house = Self::closed(folder, settings);
+        house.start();
+        house.token = house.make_token(&["agent", "dispatcher", "shift_leader"]);
+        house
+    }
+
+    /// The folder and settings of a line that has not started.
+    pub fn closed(folder: TempDir, settings: &[(&str, &str)]) -> Self {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let path = folder.path().display().to_string();
+        let all: Vec<(String, String)> = vec![
+            ("HTTP__LISTEN".into(), nowhere.to_string()),
+            ("SIP__UDP".into(), nowhere.to_string()),
+            ("RTP__PORTS".into(), "30000-39999".into()),
+            ("DATABASE__URL".into(), format!("sqlite://{path}/hotline.db")),
+            ("STORAGE__URL".into(), format!("file://{path}/recordings")),
+            ("STORAGE__SPOOL".into(), format!("{path}/spool")),
+            ("SPEECH__MODELS".into(), models().display().to_string()),
+        ];
+        let mut house = Self { folder, settings: all, child: None, http: nowhere, sip: nowhere, token: String::new() };
+        for (key, value) in settings {
+            house.set(key, value);
+        }
+        house
+    }
+
+    /// Changes a setting for the next start.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != key);
+        self.settings.push((key.into(), value.into()));
+    }
+
+    /// Where everything of this line lies.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// `hotline` with this line's settings.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let mut command = Command::new(HOTLINE);
+        command.args(arguments);
+        for (key, value) in &self.settings {
+            command.env(format!("HOTLINE__{key}"), value);
+        }
+        command
+    }
+
+    /// Runs `hotline` to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("hotline runs")
+    }
+
+    /// Starts the line and waits until it says that it is ready.
+    pub fn start(&mut self) {
+        let log = fs::File::options().create(true).append(true).open(self.folder().join("log")).expect("a log");
+        let mut child = self.command(&["serve"]).stdout(Stdio::piped()).stderr(log).spawn().expect("hotline starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
+        let address = |name: &str| -> Option<SocketAddr> {
+            line.split_whitespace().find_map(|word| word.strip_prefix(name)?.parse().ok())
+        };
+        let (Some(http), Some(sip)) = (address("http="), address("sip=")) else {
+            panic!("the line did not start: {line}{}", self.log());
+        };
+        (self.http, self.sip, self.child) = (http, sip, Some(child));
+    }
+
+    /// What the line has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder().join("log")).unwrap_or_default()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the line runs").id()
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("the line runs");
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+    }
+
+    /// Asks it to end, waits, and gives its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("the line runs");
+        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
+        child.wait().expect("it ends").code()
+    }
+
+    fn make_token(&self, roles: &[&str]) -> String {
+        let mut arguments = vec!["user", "add", "tester"];
+        for role in roles {
+            arguments.extend(["--role", role]);
+        }
+        let added = self.run(&arguments);
+        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+        let token = self.run(&["user", "token", "tester"]);
+        assert!(token.status.success(), "{}", String::from_utf8_lossy(&token.stderr));
+        String::from_utf8_lossy(&token.stdout).split_whitespace().last().expect("a token").to_owned()
+    }
+
+    /// One request; panics with the answer's text when there is no JSON in it.
+    pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let answer = self.send(method, path, body).await;
+        let status = answer.status().as_u16();
+        let text = answer.text().await.expect("a body");
+        let json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {status} {error}: {text}"));
+        (status, json)
+    }
+
+    /// One request, the answer as it came.
+    pub async fn send(&self, method: &str, path: &str, body: Option<Value>) -> reqwest::Response {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut request = reqwest::Client::new()
+            .request(method, format!("http://{}{path}", self.http))
+            .bearer_auth(&self.token)
+            .timeout(PATIENCE);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        request.send().await.unwrap_or_else(|error| panic!("{path}: {error}\n{}", self.log()))
+    }
+
+    /// The JSON of a `GET` that must succeed.
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.ask("GET", path, None).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    /// The bytes of a `GET` that must succeed.
+    pub async fn bytes(&self, path: &str) -> Vec<u8> {
+        let answer = self.send("GET", path, None).await;
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        answer.bytes().await.expect("a body").to_vec()
+    }
+
+    /// Looks again and again until `look` finds something.
+    pub async fn until<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+        let found = tokio::time::timeout(PATIENCE, async {
+            loop {
+                if let Some(found) = look().await {
+                    return found;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        found.await.unwrap_or_else(|_| panic!("no {what} within {PATIENCE:?}\n{}", self.log()))
+    }
+
+    /// Dials 12345, plays one channel of a file and hangs up.
+    pub async fn dial(&self, from: &str, wav: impl Into<PathBuf>) -> CallReport {
+        let mut spec = CallSpec::new(format!("sip:12345@{}", self.sip));
+        spec.from = from.into();
+        spec.play = Some(wav.into());
+        sip_test::call(spec).await.unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
+    }
+
+    /// The newest call of a caller, once its recording is sealed.
+    pub async fn sealed_call(&self, from: &str) -> Value {
+        let tail = from[from.len() - 4..].to_owned();
+        self.until("sealed call", async || {
+            let calls = self.get("/api/v1/calls?limit=200").await;
+            let items = calls["items"].as_array().expect("items").clone();
+            items.into_iter().find(|call| {
+                call["recording_state"] == "sealed" && call["caller"].as_str().is_some_and(|it| it.ends_with(&tail))
+            })
+        })
+        .await
+    }
+
+    /// The final transcript of a call.
+    pub async fn transcript(&self, call: &str) -> Value {
+        self.until("final transcript", async || {
+            let answer = self.send("GET", &format!("/api/v1/calls/{call}/transcript"), None).await;
+            let transcript: Value = answer.json().await.ok()?;
+            (transcript["final"] == true).then_some(transcript)
+        })
+        .await
+    }
+
+    /// The case a call made.
+    pub async fn case_of(&self, call: &str) -> Value {
+        let id = self
+            .until("case", async || {
+                let call = self.get(&format!("/api/v1/calls/{call}")).await;
+                call["case_id"].as_str().map(str::to_owned)
+            })
+            .await;
+        self.get(&format!("/api/v1/cases/{id}")).await
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- the line's log\n{}", self.log());
+        }
+    }
+}
