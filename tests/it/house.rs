@@ -12,7 +12,10 @@ use std::{
 };
 
 use serde_json::Value;
-use sip_test::{CallReport, CallSpec};
+use sip_test::{
+    CallReport, CallSpec,
+    audio::{self, Side},
+};
 use tempfile::TempDir;
 
 /// Long enough for the slowest machine; a test that needs it has failed.
@@ -207,12 +210,17 @@ impl House {
         found.await.unwrap_or_else(|_| panic!("no {what} within {PATIENCE:?}\n{}", self.log()))
     }
 
-    /// Dials 12345, plays one channel of a file and hangs up.
-    pub async fn dial(&self, from: &str, wav: impl Into<PathBuf>) -> CallReport {
+    /// A citizen who is about to dial 12345.
+    pub fn citizen(&self, from: &str) -> CallSpec {
         let mut spec = CallSpec::new(format!("sip:12345@{}", self.sip));
         spec.from = from.into();
-        spec.play = Some(wav.into());
-        sip_test::call(spec).await.unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
+        spec
+    }
+
+    /// Dials 12345, plays one channel of a file and hangs up.
+    pub async fn dial(&self, from: &str, wav: impl AsRef<Path>) -> CallReport {
+        let pcm = audio::read(wav.as_ref(), Side::Left).expect("a sound file");
+        sip_test::call(self.citizen(from).playing(pcm)).await.unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
     }
 
     /// The newest call of a caller, once its recording is sealed.

@@ -1,6 +1,6 @@
 //! What is no speech makes no words: Whisper invents sentences for silence and tones, so nothing but speech may reach it.
 
-use std::{f32::consts::TAU, path::PathBuf};
+use std::f32::consts::TAU;
 
 use sip_test::audio;
 
@@ -20,8 +20,8 @@ async fn a_minute_of_silence_ringback_melody_or_hiss_gives_no_words_no_draft_and
     ];
     let dialled = sounds.iter().map(|(from, pcm)| {
         let file = house.folder().join(format!("{from}.wav"));
-        audio::write_mono(&file, pcm).expect("a file");
-        house.dial(from, PathBuf::from(file))
+        audio::write(&file, pcm).expect("a file");
+        house.dial(from, file)
     });
     for report in futures::future::join_all(dialled).await {
         assert_eq!(report.status, 200);

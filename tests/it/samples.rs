@@ -19,7 +19,8 @@ async fn fourteen_sample_calls_through_sip_are_heard_as_well_as_by_raw_whisper_a
     let recorded = house.folder().join("recorded");
     fs::create_dir(&recorded).expect("a folder");
     fs::write(recorded.join("manifest.jsonl"), &manifest).expect("a file");
-    let dialled = calls.iter().map(|call| house.dial(text(&call["caller_id"]), Path::new(CALLS).join(text(&call["wav"]))));
+    let dialled =
+        calls.iter().map(|call| house.dial(text(&call["caller_id"]), Path::new(CALLS).join(text(&call["wav"]))));
     for report in futures::future::join_all(dialled).await {
         assert_eq!(report.status, 200);
     }

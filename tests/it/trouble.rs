@@ -2,6 +2,7 @@
 
 use std::{fs, net::UdpSocket, process::Command};
 
+use sip_test::audio::{self, Side};
 use tempfile::tempdir;
 
 use crate::house::{House, models};
@@ -25,14 +26,9 @@ async fn a_worker_killed_in_mid_job_loses_nothing_and_the_case_comes_once() {
 #[tokio::test]
 async fn a_line_killed_in_a_call_keeps_the_recording_and_drafts_it_after_the_restart() {
     let mut house = House::open().await;
-    let sip = house.sip;
-    let phone = tokio::spawn(async move {
-        let mut spec = sip_test::CallSpec::new(format!("sip:12345@{sip}"));
-        spec.from = CALLER.into();
-        spec.play = Some("tests/calls/s04.wav".into());
-        // The far end dies: the phone's own verdict does not matter.
-        let _ = sip_test::call(spec).await;
-    });
+    let said = audio::read("tests/calls/s04.wav".as_ref(), Side::Left).expect("the sample call");
+    // The far end dies: the phone's own verdict does not matter.
+    let phone = tokio::spawn(sip_test::call(house.citizen(CALLER).playing(said)));
     house
         .until("eleven seconds of recording", async || {
             let spool = fs::read_dir(house.folder().join("spool")).ok()?;
@@ -60,7 +56,10 @@ fn a_damaged_model_is_refused_in_one_sentence_before_it_is_loaded() {
             fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("a copy");
         }
     }
-    let model = fs::read_dir(folder.path()).expect("the copies").flatten().max_by_key(|it| it.metadata().map_or(0, |it| it.len()));
+    let model = fs::read_dir(folder.path())
+        .expect("the copies")
+        .flatten()
+        .max_by_key(|it| it.metadata().map_or(0, |it| it.len()));
     let model = model.expect("a model").path();
     let mut bytes = fs::read(&model).expect("its bytes");
     let middle = bytes.len() / 2;

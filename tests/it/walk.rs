@@ -1,7 +1,7 @@
 //! The main job: a call comes in, is answered, recorded, heard, drafted, confirmed and dispatched.
 
 use serde_json::json;
-use sip_test::audio;
+use sip_test::audio::{self, Side};
 
 use crate::house::House;
 
@@ -36,8 +36,9 @@ async fn a_dialled_call_is_recorded_heard_drafted_confirmed_and_dispatched_throu
     }
 
     let path = format!("/api/v1/cases/{}", case["id"].as_str().expect("an id"));
-    let (status, case) =
-        house.ask("POST", &format!("{path}/actions/confirm"), Some(json!({ "version": case["version"], "read_back": true }))).await;
+    let (status, case) = house
+        .ask("POST", &format!("{path}/actions/confirm"), Some(json!({ "version": case["version"], "read_back": true })))
+        .await;
     assert_eq!((status, &case["state"]), (200, &json!("registered")), "{case}");
     assert!(case["clocks"]["citizen_started"].is_string(), "the citizen's clock runs: {case}");
 
@@ -70,17 +71,17 @@ async fn the_recording_is_what_was_said(house: &House, call: &str) {
     let path = format!("/api/v1/calls/{call}/recording");
     let file = house.folder().join("fetched.wav");
     std::fs::write(&file, house.bytes(&path).await).expect("a file");
-    let sent = audio::read_channel(CALL.as_ref(), audio::Channel::Left).expect("the sample call");
-    let heard = audio::read_channel(&file, audio::Channel::Left).expect("the recording");
-    let best = audio::correlate(&sent, &heard, 8_000);
-    assert!(best.value >= 0.95, "correlation {best:?}");
+    let sent = audio::read(CALL.as_ref(), Side::Left).expect("the sample call");
+    let heard = audio::read(&file, Side::Left).expect("the recording");
+    let best = audio::align(&sent, &heard, 8_000);
+    assert!(best.correlation >= 0.95, "correlation {best:?}");
     let differ = heard.len().abs_diff(sent.len());
     assert!(differ <= 160, "{} samples were sent, {} recorded", sent.len(), heard.len());
 
-    let right = audio::read_channel(&file, audio::Channel::Right).expect("the other side");
-    let welcome = audio::read_channel("config/prompts/welcome.wav".as_ref(), audio::Channel::Left).expect("the welcome");
-    let said = audio::correlate(&welcome, &right, 8_000);
-    assert!(said.value >= 0.95, "the welcome is on the right channel: {said:?}");
+    let right = audio::read(&file, Side::Right).expect("the other side");
+    let welcome = audio::read("config/prompts/welcome.wav".as_ref(), Side::Left).expect("the welcome");
+    let said = audio::align(&welcome, &right, 8_000);
+    assert!(said.correlation >= 0.95, "the welcome is on the right channel: {said:?}");
 
     let part = house.send("GET", &path, None).await;
     assert_eq!(part.headers()["accept-ranges"], "bytes");
