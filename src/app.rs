@@ -1,0 +1,246 @@
+//! Builds the parts, starts the roles and ends them in order. The only file that knows everybody.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use clap::ValueEnum;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::net::TcpListener;
+
+use crate::{
+    call::{self, Line},
+    cases::{self, Cases},
+    clock::Clock,
+    config::Settings,
+    domain::city::City,
+    drafting::{Classifier, Drafter},
+    http::{self, Health, Part, Readiness},
+    jobs::Queue,
+    lifecycle::{Alarm, Lifecycle},
+    media::{MediaPlane, MediaSettings, Prompt},
+    recording::Archive,
+    sip::{Endpoint, SipSettings},
+    speech,
+    store::Store,
+};
+
+/// What of the house runs in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Everything.
+    All,
+    /// SIP, media, recording.
+    Edge,
+    /// The HTTP API.
+    Api,
+    /// Hearing and drafting.
+    Worker,
+}
+
+impl Role {
+    const fn takes_calls(self) -> bool {
+        matches!(self, Self::All | Self::Edge)
+    }
+
+    const fn serves(self) -> bool {
+        matches!(self, Self::All | Self::Api)
+    }
+
+    const fn hears(self) -> bool {
+        matches!(self, Self::All | Self::Worker)
+    }
+}
+
+/// A running house.
+#[derive(Debug)]
+pub struct App {
+    lifecycle: Lifecycle,
+    alarm: Alarm,
+    store: Store,
+    media: Option<MediaPlane>,
+    /// Where the API listens; nothing where this process does not serve it.
+    pub http: Option<SocketAddr>,
+    /// Where INVITEs arrive; nothing where this process takes no calls.
+    pub sip: Option<SocketAddr>,
+}
+
+/// How long open calls may go on once the house is to stop, and the rest of the house after them.
+const FAREWELL: Duration = Duration::from_secs(75);
+
+/// What the parts share while they are built.
+struct Builder {
+    settings: Settings,
+    clock: Clock,
+    city: Arc<City>,
+    store: Store,
+    queue: Queue,
+    archive: Archive,
+    readiness: Readiness,
+    lifecycle: Lifecycle,
+}
+
+impl App {
+    /// Builds and starts what `role` asks for. Whatever cannot be had (port, folder, database) is an error now, not later.
+    ///
+    /// * `program` — this program, which hears as `hotline worker` in processes of its own.
+    pub async fn start(settings: Settings, role: Role, clock: Clock, program: PathBuf) -> anyhow::Result<Self> {
+        let metrics = PrometheusBuilder::new().install_recorder()?;
+        let started = clock.now();
+        let city = Arc::new(settings.load_city()?);
+        let store = Store::open(&settings.database.url, clock.clone()).await?;
+        let archive = Archive::open(&settings.storage, clock.clone())?;
+        let (lifecycle, alarm) = Lifecycle::new();
+        let queue = Queue::new(store.clone());
+        let readiness = Readiness::default();
+        readiness.set(Part::Database, Health::Up);
+        readiness.set(Part::Storage, Health::Up);
+        let house = Builder { settings, clock, city, store: store.clone(), queue, archive, readiness, lifecycle };
+
+        // Ports first: a second line on this machine must not touch what belongs to the first.
+        let listener = if role.serves() { Some(house.listen().await?) } else { None };
+        let line = if role.takes_calls() { Some(house.bind_sip().await?) } else { None };
+        let (http, sip) = (
+            listener.as_ref().map(TcpListener::local_addr).transpose()?,
+            line.as_ref().map(|(endpoint, _)| endpoint.local_addr()),
+        );
+        if role.takes_calls() {
+            let found = cases::recover(&house.queue, &house.archive, started).await?;
+            tracing::info!(imported = found.imported, interrupted = found.interrupted, "recovered");
+        }
+        let media = match line {
+            Some((endpoint, incoming)) => Some(house.take_calls(endpoint, incoming)?),
+            None => None,
+        };
+        if role.hears() {
+            house.hear(program)?;
+        }
+        if let Some(listener) = listener {
+            house.serve(listener, metrics);
+        }
+        Ok(Self { lifecycle: house.lifecycle, alarm, store, media, http, sip })
+    }
+
+    /// Runs until a signal asks to stop or a task ends unasked, then ends everything in order.
+    ///
+    /// A second signal ends it at once.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        let failed = tokio::select! {
+            signal = stop_signal() => {
+                tracing::info!(signal, "stopping: open calls may end");
+                None
+            }
+            task = self.alarm.raised() => Some(task),
+        };
+        let all_ended = tokio::select! {
+            ended = self.lifecycle.stop(FAREWELL) => ended,
+            signal = stop_signal() => {
+                tracing::warn!(signal, "stopping at once");
+                false
+            }
+        };
+        if let Some(media) = self.media {
+            tokio::task::spawn_blocking(move || media.stop()).await?;
+        }
+        self.store.close().await;
+        match failed {
+            Some(task) => anyhow::bail!("task `{task}` ended unasked; the log says why"),
+            None if !all_ended => anyhow::bail!("not everything ended within {} s", FAREWELL.as_secs()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Builder {
+    async fn listen(&self) -> anyhow::Result<TcpListener> {
+        let address = self.settings.http.listen;
+        TcpListener::bind(address)
+            .await
+            .map_err(|error| anyhow::anyhow!("http.listen: cannot listen on TCP {address}: {error}"))
+    }
+
+    async fn bind_sip(&self) -> anyhow::Result<(Endpoint, tokio::sync::mpsc::Receiver<crate::sip::Incoming>)> {
+        let settings = SipSettings {
+            listen: self.settings.sip.udp,
+            advertise: self.settings.sip.advertise,
+            numbers: self.settings.line.numbers.clone(),
+            max_calls: self.settings.line.max_calls,
+            t1: SipSettings::T1,
+        };
+        Ok(Endpoint::bind(settings, self.clock.clone()).await?)
+    }
+
+    fn take_calls(
+        &self,
+        endpoint: Endpoint,
+        incoming: tokio::sync::mpsc::Receiver<crate::sip::Incoming>,
+    ) -> anyhow::Result<MediaPlane> {
+        let settings = MediaSettings {
+            address: self.settings.sip.udp.ip(),
+            ports: self.settings.rtp.range().unwrap_or_default(),
+            shards: self.settings.rtp.shards,
+        };
+        let (media, events) = MediaPlane::start(settings, self.clock.clone())?;
+        let prompt = |name: &str| Prompt::load(&self.settings.line.prompts.join(name)).map(Arc::new);
+        let line = Line::new(call::Parts {
+            media: media.clone(),
+            archive: self.archive.clone(),
+            queue: self.queue.clone(),
+            clock: self.clock.clone(),
+            welcome: prompt("welcome.wav")?,
+            goodbye: prompt("goodbye.wav")?,
+            max_call: self.settings.line.max_call(),
+        });
+        let stopping = self.lifecycle.stopping();
+        self.lifecycle.spawn("sip", endpoint.run(stopping.clone()));
+        self.lifecycle.spawn("line", line.run(incoming, events, stopping));
+        self.readiness.set(Part::Sip, Health::Up);
+        Ok(media)
+    }
+
+    fn hear(&self, program: PathBuf) -> anyhow::Result<()> {
+        let classifier = Classifier::load(&self.settings.city.classifier)?;
+        let drafter = Drafter::new(self.city.clone(), classifier);
+        let cases = Cases::new(self.store.clone(), self.city.clone())?;
+        let stopping = self.lifecycle.stopping();
+        self.lifecycle.spawn("drafter", cases::drafter_loop(cases, self.queue.clone(), drafter, stopping));
+        for number in 0..self.settings.speech.workers {
+            let readiness = self.readiness.clone();
+            let note = move |state: Result<(), String>| match state {
+                Ok(()) => readiness.set(Part::Worker, Health::Up),
+                Err(reason) => readiness.set(Part::Worker, Health::Down { reason }),
+            };
+            let supervisor = speech::Supervisor::new(number, program.clone(), &self.settings.speech, note);
+            let task = supervisor.run(self.queue.clone(), self.archive.clone(), self.lifecycle.stopping());
+            self.lifecycle.spawn("hearing", task);
+        }
+        Ok(())
+    }
+
+    fn serve(&self, listener: TcpListener, metrics: metrics_exporter_prometheus::PrometheusHandle) {
+        let parts = http::Parts {
+            store: self.store.clone(),
+            archive: self.archive.clone(),
+            city: self.city.clone(),
+            clock: self.clock.clone(),
+            readiness: self.readiness.clone(),
+            metrics,
+        };
+        let stopping = self.lifecycle.stopping();
+        self.lifecycle.spawn("http", async move {
+            if let Err(error) = http::serve(parts, listener, stopping).await {
+                tracing::error!(%error, "the HTTP listener broke");
+            }
+        });
+    }
+}
+
+/// Waits for SIGTERM or SIGINT and gives its name.
+async fn stop_signal() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => "SIGTERM",
+        _ = int.recv() => "SIGINT",
+    }
+}

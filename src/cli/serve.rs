@@ -1,0 +1,32 @@
+//! `hotline serve`: runs the line until it is asked to stop.
+
+use anyhow::Context;
+use clap::Args;
+
+use super::Cli;
+use crate::{
+    app::{App, Role},
+    clock::Clock,
+    telemetry,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// What of the house runs in this process.
+    #[arg(long, value_enum, default_value = "all")]
+    role: Role,
+}
+
+#[expect(clippy::print_stdout, reason = "one line for those who start it and want to know its ports")]
+pub(super) fn run(cli: &Cli, serve: &Serve) -> anyhow::Result<()> {
+    let settings = cli.settings()?;
+    telemetry::init(&settings.log);
+    let program = std::env::current_exe().context("finding this program's own file")?;
+    let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+    runtime.block_on(async {
+        let app = App::start(settings, serve.role, Clock::system(), program).await?;
+        let address = |it: Option<std::net::SocketAddr>| it.map_or_else(|| "-".to_owned(), |it| it.to_string());
+        println!("ready http={} sip={}", address(app.http), address(app.sip));
+        app.run().await
+    })
+}
