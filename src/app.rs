@@ -1,25 +1,25 @@
 //! Builds the parts, starts the roles and ends them in order. The only file that knows everybody.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::ValueEnum;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 
 use crate::{
-    call::{self, Line},
+    call::{self, Line, Prompts},
     cases::{self, Cases},
     clock::Clock,
     config::Settings,
     domain::city::City,
-    drafting::{Classifier, Drafter},
+    drafting::{CallFacts, Classifier, Drafter},
     http::{self, Health, Part, Readiness},
     jobs::Queue,
     lifecycle::{Alarm, Lifecycle},
-    media::{MediaPlane, MediaSettings, Prompt},
+    media::{MediaPlane, MediaSettings},
     recording::Archive,
     sip::{Endpoint, SipSettings},
-    speech,
+    speech::work,
     store::Store,
 };
 
@@ -80,9 +80,7 @@ struct Builder {
 
 impl App {
     /// Builds and starts what `role` asks for. Whatever cannot be had (port, folder, database) is an error now, not later.
-    ///
-    /// * `program` — this program, which hears as `hotline worker` in processes of its own.
-    pub async fn start(settings: Settings, role: Role, clock: Clock, program: PathBuf) -> anyhow::Result<Self> {
+    pub async fn start(settings: Settings, role: Role, clock: Clock) -> anyhow::Result<Self> {
         let metrics = PrometheusBuilder::new().install_recorder()?;
         let started = clock.now();
         let city = Arc::new(settings.load_city()?);
@@ -111,7 +109,7 @@ impl App {
             None => None,
         };
         if role.hears() {
-            house.hear(program)?;
+            house.hear()?;
         }
         if let Some(listener) = listener {
             house.serve(listener, metrics);
@@ -179,15 +177,14 @@ impl Builder {
             shards: self.settings.rtp.shards,
         };
         let (media, events) = MediaPlane::start(settings, self.clock.clone())?;
-        let prompt = |name: &str| Prompt::load(&self.settings.line.prompts.join(name)).map(Arc::new);
         let line = Line::new(call::Parts {
             media: media.clone(),
             archive: self.archive.clone(),
             queue: self.queue.clone(),
+            prompts: Prompts::load(&self.settings.line.prompts)?,
             clock: self.clock.clone(),
-            welcome: prompt("welcome.wav")?,
-            goodbye: prompt("goodbye.wav")?,
-            max_call: self.settings.line.max_call(),
+            longest: self.settings.line.max_call(),
+            grace: call::Parts::GRACE,
         });
         let stopping = self.lifecycle.stopping();
         self.lifecycle.spawn("sip", endpoint.run(stopping.clone()));
@@ -196,22 +193,30 @@ impl Builder {
         Ok(media)
     }
 
-    fn hear(&self, program: PathBuf) -> anyhow::Result<()> {
+    fn hear(&self) -> anyhow::Result<()> {
         let classifier = Classifier::load(&self.settings.city.classifier)?;
         let drafter = Drafter::new(self.city.clone(), classifier);
+        let draftsman: cases::Draftsman =
+            Arc::new(move |transcript, caller_id, started| drafter.draft(transcript, &CallFacts { caller_id, started }));
         let cases = Cases::new(self.store.clone(), self.city.clone())?;
         let stopping = self.lifecycle.stopping();
-        self.lifecycle.spawn("drafter", cases::drafter_loop(cases, self.queue.clone(), drafter, stopping));
-        for number in 0..self.settings.speech.workers {
-            let readiness = self.readiness.clone();
-            let note = move |state: Result<(), String>| match state {
-                Ok(()) => readiness.set(Part::Worker, Health::Up),
-                Err(reason) => readiness.set(Part::Worker, Health::Down { reason }),
-            };
-            let supervisor = speech::Supervisor::new(number, program.clone(), &self.settings.speech, note);
-            let task = supervisor.run(self.queue.clone(), self.archive.clone(), self.lifecycle.stopping());
-            self.lifecycle.spawn("hearing", task);
-        }
+        self.lifecycle.spawn("drafter", cases::drafter_loop(cases, self.queue.clone(), draftsman, stopping));
+        let workers = self.settings.speech.workers;
+        let (hearing, program) = (work::Health::of(workers), work::Program::this(&self.settings.speech)?);
+        let watched = hearing.clone();
+        self.readiness.watch(Part::Worker, move || match watched.degraded() {
+            None => Health::Up,
+            Some(reason) => Health::Down { reason },
+        });
+        let task = work::supervise(
+            self.queue.clone(),
+            self.archive.clone(),
+            program,
+            workers,
+            hearing,
+            self.lifecycle.stopping(),
+        );
+        self.lifecycle.spawn("hearing", task);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ mod model;
 mod openapi;
 mod progress;
 mod recover;
+mod serve;
 mod transcribe;
 mod user;
 mod worker;
@@ -61,6 +62,8 @@ enum Command {
     Openapi,
     /// Imports recordings that have no row.
     Recover,
+    /// Runs the line: SIP, media, recording, hearing, drafting, API.
+    Serve(serve::Serve),
     /// Hears a recording.
     Transcribe(transcribe::Command),
     /// Adds people and gives them tokens.
@@ -109,6 +112,7 @@ pub fn run() -> ExitCode {
         Command::Model(command) => model::run(&cli, command),
         Command::Openapi => openapi::run(),
         Command::Recover => recover::run(&cli),
+        Command::Serve(command) => serve::run(&cli, command),
         Command::Transcribe(command) => transcribe::run(&cli, command),
         Command::User(command) => user::run(&cli, command),
         Command::Worker(command) => worker::run(command),

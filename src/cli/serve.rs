@@ -21,10 +21,9 @@ pub(super) struct Serve {
 pub(super) fn run(cli: &Cli, serve: &Serve) -> anyhow::Result<()> {
     let settings = cli.settings()?;
     telemetry::init(&settings.log);
-    let program = std::env::current_exe().context("finding this program's own file")?;
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
     runtime.block_on(async {
-        let app = App::start(settings, serve.role, Clock::system(), program).await?;
+        let app = App::start(settings, serve.role, Clock::system()).await?;
         let address = |it: Option<std::net::SocketAddr>| it.map_or_else(|| "-".to_owned(), |it| it.to_string());
         println!("ready http={} sip={}", address(app.http), address(app.sip));
         app.run().await

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -32,26 +33,41 @@ pub enum Health {
 }
 
 /// Where the app notes how its parts are. Cheap to clone; every part is down until it is noted.
-#[derive(Clone, Debug)]
-pub struct Readiness(Arc<Mutex<BTreeMap<Part, Health>>>);
+#[derive(Clone)]
+pub struct Readiness(Arc<Mutex<BTreeMap<Part, Probe>>>);
+
+/// Tells how a part is at this moment.
+type Probe = Box<dyn Fn() -> Health + Send>;
 
 impl Default for Readiness {
     fn default() -> Self {
         let parts = [Part::Database, Part::Storage, Part::Sip, Part::Worker];
-        let starting = Health::Down { reason: "not started".into() };
-        Self(Arc::new(Mutex::new(parts.into_iter().map(|part| (part, starting.clone())).collect())))
+        let starting = || -> Probe { Box::new(|| Health::Down { reason: "not started".into() }) };
+        Self(Arc::new(Mutex::new(parts.into_iter().map(|part| (part, starting())).collect())))
     }
 }
 
 impl Readiness {
     /// Notes how a part is from now on.
     pub fn set(&self, part: Part, health: Health) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(part, health);
+        self.watch(part, move || health.clone());
+    }
+
+    /// Asks `probe` from now on; it must answer at once.
+    pub fn watch(&self, part: Part, probe: impl Fn() -> Health + Send + 'static) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(part, Box::new(probe));
     }
 
     /// How all parts are.
     pub fn parts(&self) -> BTreeMap<Part, Health> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let probes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        probes.iter().map(|(part, probe)| (*part, probe())).collect()
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts().fmt(f)
     }
 }
 
