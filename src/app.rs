@@ -74,6 +74,7 @@ struct Builder {
     store: Store,
     queue: Queue,
     archive: Archive,
+    cases: Cases,
     readiness: Readiness,
     lifecycle: Lifecycle,
 }
@@ -91,7 +92,8 @@ impl App {
         let readiness = Readiness::default();
         readiness.set(Part::Database, Health::Up);
         readiness.set(Part::Storage, Health::Up);
-        let house = Builder { settings, clock, city, store: store.clone(), queue, archive, readiness, lifecycle };
+        let cases = Cases::new(store.clone(), city.clone())?;
+        let house = Builder { settings, clock, city, store: store.clone(), queue, archive, cases, readiness, lifecycle };
 
         // Ports first: a second line on this machine must not touch what belongs to the first.
         let listener = if role.serves() { Some(house.listen().await?) } else { None };
@@ -198,9 +200,8 @@ impl Builder {
         let drafter = Drafter::new(self.city.clone(), classifier);
         let draftsman: cases::Draftsman =
             Arc::new(move |transcript, caller_id, started| drafter.draft(transcript, &CallFacts { caller_id, started }));
-        let cases = Cases::new(self.store.clone(), self.city.clone())?;
         let stopping = self.lifecycle.stopping();
-        self.lifecycle.spawn("drafter", cases::drafter_loop(cases, self.queue.clone(), draftsman, stopping));
+        self.lifecycle.spawn("drafter", cases::drafter_loop(self.cases.clone(), self.queue.clone(), draftsman, stopping));
         let workers = self.settings.speech.workers;
         let (hearing, program) = (work::Health::of(workers), work::Program::this(&self.settings.speech)?);
         let watched = hearing.clone();
@@ -224,6 +225,7 @@ impl Builder {
         let parts = http::Parts {
             store: self.store.clone(),
             archive: self.archive.clone(),
+            cases: self.cases.clone(),
             city: self.city.clone(),
             clock: self.clock.clone(),
             readiness: self.readiness.clone(),

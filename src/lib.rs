@@ -11,7 +11,6 @@
 //! `docs/ARCHITECTURE.md` has the map; `tests/it/layers.rs` holds which room may know which.
 
 pub mod app;
-pub mod cases;
 pub mod call;
 pub mod cases;
 pub mod cli;
