@@ -161,7 +161,7 @@ fn crossing(heard: &Heard) -> Option<(String, Span)> {
                 continue;
             };
             let tail: String = text[end + 1..].iter().take(4).collect();
-            let Some(kind) = ["交叉路口", "交叉口", "路口", "交汇处", "交口", "十字路口"]
+            let Some(kind) = ["交叉路口", "交叉口", "路口", "交汇处", "交口", "十字路口", "口"]
                 .into_iter()
                 .find(|kind| tail.starts_with(kind))
             else {

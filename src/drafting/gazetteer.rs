@@ -200,7 +200,7 @@ fn admit(said: &Said, place: usize, form: &Form, cost: f32, base: Range<usize>, 
         return;
     }
     let literal = said.sounds[base.clone()].iter().map(|sound| sound.character).eq(form.written.iter().copied());
-    let score = count(length) - 2.0 * cost + 0.8 * gain + if literal { 0.1 } else { 0.0 };
+    let score = 1.1 * count(length) - 2.0 * cost + 0.8 * gain + if literal { 0.1 } else { 0.0 };
     if score <= 0.3 {
         return;
     }
@@ -214,7 +214,7 @@ fn allowed(length: usize) -> f32 {
     match length {
         0 => -1.0,
         1 => 0.0,
-        2 => 0.55,
+        2 => 0.6,
         3 => 1.16,
         4 => 1.5,
         more => 0.34 * count(more),
@@ -235,8 +235,9 @@ fn best_suffix(said: &Said, start: usize, suffixes: &[Vec<Reading>]) -> (usize, 
             gain += 1.0 - 2.0 * cost;
             length += 1;
         }
-        // A lone first syllable of 街道 or 办事处 proves nothing.
-        if length == 1 && suffix.len() > 2 {
+        // A lone first syllable of 街道 or 办事处 proves nothing; 小 of 小区 does, said right after a name.
+        let lone = length == 1 && suffix.len() > 1;
+        if lone && said.sounds.get(start).is_none_or(|sound| !suffix[0].same(sound.reading) || suffix.len() > 2) {
             continue;
         }
         if gain > best.1 {

@@ -154,6 +154,11 @@ impl Phrases {
         Self(phrases.iter().map(|phrase| readings(phrase)).filter(|phrase| !phrase.is_empty()).collect())
     }
 
+    /// From one text with spaces between the phrases.
+    pub fn of(words: &str) -> Self {
+        Self::new(&words.split_whitespace().collect::<Vec<_>>())
+    }
+
     /// Whether one of them stands just before `end`.
     pub fn before(&self, said: &Said, end: usize) -> bool {
         self.before_from(said, end, 0)

@@ -11,6 +11,7 @@ mod gazetteer;
 mod heard;
 mod numerals;
 mod phone;
+mod place_words;
 mod places;
 mod request;
 mod sound;

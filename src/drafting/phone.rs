@@ -13,8 +13,9 @@ use crate::domain::{
 const FEWEST: usize = 7;
 /// Digits of one run that are kept.
 const MOST: usize = 24;
-/// Syllables without a digit that a run survives (嗯, 然后 …).
-const LONGEST_PAUSE: usize = 3;
+/// Fillers in a row that a run survives; another word ends it.
+const LONGEST_PAUSE: usize = 4;
+const FILLERS: &str = "嗯呃啊哦那个然后再是";
 /// Edits within which a heard number is the caller id misheard.
 const NEAR: usize = 2;
 
@@ -47,7 +48,7 @@ pub(super) fn find(heard: &Heard, caller_id: Option<&str>) -> Field<String> {
 
 /// The last number that can be one; else the last long run.
 fn pick<'a>(runs: &'a [Run], caller_id: Option<&str>) -> Option<&'a Run> {
-    let good = |run: &&Run| is_number(&run.digits) || caller_id.is_some_and(|id| distance(&run.digits, id) <= NEAR);
+    let good = |run: &&Run| is_number(&run.digits) || caller_id.is_some_and(|id| likeness(&run.digits, id) <= NEAR);
     // A correction may be only half heard; what it corrects no longer counts unless nothing else is a number.
     let from = runs.iter().rposition(|run| run.corrected).unwrap_or(0);
     runs[from..].iter().rev().find(good).or_else(|| runs.iter().rev().find(good)).or_else(|| runs.last())
@@ -60,7 +61,7 @@ fn decide(heard: &Heard, run: &Run, runs: &[Run], caller_id: Option<String>) -> 
     let mut field =
         Field { value: None, confidence: 0.0, source: Some(Source::Speech), evidence, alternatives: Vec::new() };
     match caller_id {
-        Some(id) if distance(&run.digits, &id) <= NEAR => {
+        Some(id) if likeness(&run.digits, &id) <= NEAR => {
             field.confidence = if run.digits == id { 0.98 } else { 0.85 };
             if plain && run.digits != id {
                 field.alternatives.push(Alternative { value: run.digits.clone(), confidence: 0.15 });
@@ -145,7 +146,8 @@ fn runs(heard: &Heard) -> Vec<Run> {
             } else {
                 pause += 1;
                 let unit = "十百千万块元点号楼栋层室岁天月年米".contains(said.sounds[at].character);
-                if pause > LONGEST_PAUSE || unit {
+                let filler = FILLERS.contains(said.sounds[at].character);
+                if pause > LONGEST_PAUSE || unit || !filler {
                     finish(&mut all, &mut run);
                 }
             }
@@ -187,6 +189,19 @@ fn digit(character: char, in_run: bool) -> Option<char> {
         _ => return None,
     };
     Some(value)
+}
+
+/// Edits between the caller id and the part of a run that is most like it; digits doubled around it do not count.
+fn likeness(run: &str, id: &str) -> usize {
+    if run.len() <= id.len() {
+        return distance(run, id);
+    }
+    let shortest = id.len().saturating_sub(NEAR).max(1);
+    let parts = (0..run.len()).flat_map(|from| {
+        let longest = (from + id.len() + NEAR).min(run.len());
+        (from + shortest..=longest).map(move |to| &run[from..to])
+    });
+    parts.map(|part| distance(part, id)).min().unwrap_or(usize::MAX)
 }
 
 /// Edits (digit lost, added, changed) between two numbers.

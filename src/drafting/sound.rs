@@ -10,7 +10,7 @@ use pinyin::ToPinyinMulti;
 /// Cost of another sound that many people do not tell apart.
 const NEAR: f32 = 0.25;
 /// Cost of a sound that a recogniser now and then takes for it.
-const FAR: f32 = 0.5;
+const FAR: f32 = 0.55;
 /// Cost of a reading that is not the character's common one.
 const RARE_READING: f32 = 0.12;
 /// Readings kept of one character.

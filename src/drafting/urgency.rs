@@ -59,6 +59,7 @@ const HAZARDS: &[&[&[&str]]] = &[
     &[&["电线", "高压线", "线路", "电缆"], &["裸露", "耷拉", "漏电", "老化", "垂下来"]],
     &[&["树", "电线杆", "围墙", "护栏", "路灯杆"], &["倒了", "要倒", "歪了", "砸到", "倒下来"]],
     &[&["电梯"], &["急坠", "下坠", "突然掉", "失控", "坠落"]],
+    &[&["差点", "险些"], &["掉进去", "掉下去", "摔倒", "砸到", "砸着", "撞上", "触电"]],
     &[&["太危险", "特别危险", "很危险", "非常危险", "安全隐患特别大", "随时会塌"]],
     &[&["老人", "孩子", "小孩", "母亲", "父亲", "奶奶", "爷爷", "老太太"], &["走失", "走丢", "找不到了", "迷路"]],
     &[&["吃了", "吃完", "食堂"], &["上吐下泻", "食物中毒", "住院了好几个"]],
@@ -296,27 +297,42 @@ impl Trigger {
     /// The stretch that holds one word of each part.
     fn find(&self, said: &Said) -> Option<Range<usize>> {
         let (first, others) = self.parts.split_first()?;
-        let firsts = first.iter().flat_map(|part| part.all(said));
-        for anchor in firsts {
-            let reach = anchor.start.saturating_sub(PAIR_REACH)..(anchor.end + PAIR_REACH).min(said.sounds.len());
-            let mut whole = anchor.clone();
+        // Of several words one may be wholly misheard (景概 for 井盖) if another is heard to the letter.
+        let alone = others.is_empty();
+        for anchor in first.iter().flat_map(|part| part.all(said)).filter(|hit| hit.enough || !alone) {
+            let mut whole = anchor.range.clone();
+            let mut literal = anchor.literal;
+            let mut enough = anchor.enough;
             let complete = others.iter().all(|words| {
-                let near = words.iter().flat_map(|part| part.all(said)).find(|place| {
-                    place.start >= reach.start
-                        && place.end <= reach.end
-                        && (place.start >= anchor.end || place.end <= anchor.start)
-                });
-                if let Some(place) = near {
-                    whole = whole.start.min(place.start)..whole.end.max(place.end);
-                    return true;
-                }
-                false
+                let hits = words.iter().flat_map(|part| part.all(said)).filter(|hit| anchor.reaches(&hit.range));
+                let Some(hit) = hits.max_by_key(|hit| (hit.literal, hit.enough)) else { return false };
+                whole = whole.start.min(hit.range.start)..whole.end.max(hit.range.end);
+                literal |= hit.literal;
+                enough &= hit.enough;
+                true
             });
-            if complete {
+            if complete && (enough || literal) {
                 return Some(whole);
             }
         }
         None
+    }
+}
+
+/// Where a word was heard.
+#[derive(Clone, Debug)]
+struct Hit {
+    range: Range<usize>,
+    /// Heard to the letter.
+    literal: bool,
+    /// Enough of its own characters were heard to count alone: 吃到 is not 持刀.
+    enough: bool,
+}
+
+impl Hit {
+    fn reaches(&self, other: &Range<usize>) -> bool {
+        let apart = other.start >= self.range.end || other.end <= self.range.start;
+        apart && other.end <= self.range.end + PAIR_REACH && other.start + PAIR_REACH >= self.range.start
     }
 }
 
@@ -325,8 +341,8 @@ impl Part {
         Self { sounds: readings(word), written: word.chars().collect() }
     }
 
-    /// Every place where the word is heard. A short word needs a character of its own: 吃到 is not 持刀.
-    fn all<'a>(&'a self, said: &'a Said) -> impl Iterator<Item = Range<usize>> + 'a {
+    /// Every place where the word is heard.
+    fn all<'a>(&'a self, said: &'a Said) -> impl Iterator<Item = Hit> + 'a {
         let length = self.sounds.len();
         let last = (said.sounds.len() + 1).saturating_sub(length.max(1));
         (0..last).filter_map(move |start| {
@@ -339,7 +355,8 @@ impl Part {
                 3 => (PHRASE_COST, 1),
                 _ => (PHRASE_COST, 0),
             };
-            (cost <= limit && shared >= needed).then_some(start..start + length)
+            let (literal, enough) = (shared == length, shared >= needed);
+            (cost <= limit).then_some(Hit { range: start..start + length, literal, enough })
         })
     }
 }
@@ -364,6 +381,7 @@ mod tests {
     #[test]
     fn a_hazard_is_less_than_an_emergency() {
         assert_eq!(level("慢车道上有一个井盖不见了"), Urgency::SafetyHazard);
+        assert_eq!(level("慢车道上有一个景概不见了"), Urgency::SafetyHazard);
         assert_eq!(level("墙皮就开始往下掉"), Urgency::SafetyHazard);
         assert_eq!(level("骑电动车看不见坑，前几天还摔了一个人"), Urgency::SafetyHazard);
         assert_eq!(level("楼道里飞线充电，我们都怕着火"), Urgency::SafetyHazard);
