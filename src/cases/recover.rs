@@ -120,7 +120,7 @@ mod tests {
 
     #[tokio::test]
     async fn after_a_crash_calls_are_closed_what_was_recorded_is_heard_and_callers_are_called_back() {
-        let (test, archive, _folder) = house().await;
+        let (test, archive, folder) = house().await;
         let queue = Queue::new(test.store.clone());
         let (recorded, unrecorded) = (facts(&test), facts(&test));
         for facts in [&recorded, &unrecorded] {
@@ -136,6 +136,7 @@ mod tests {
         drop(tap);
 
         // The next process begins later; until the writer of the dead one lets go of its file there is nothing to take.
+        let archive = open(&test, &folder);
         let started = UnixMs(MONDAY_NINE.0 + 60_000);
         test.clock.set(started);
         let taken = tokio::time::timeout(Duration::from_secs(20), async {
@@ -164,10 +165,14 @@ mod tests {
     async fn house() -> (TestStore, Archive, tempfile::TempDir) {
         let test = TestStore::sqlite().await;
         let folder = tempfile::tempdir().expect("a folder");
+        let archive = open(&test, &folder);
+        (test, archive, folder)
+    }
+
+    fn open(test: &TestStore, folder: &tempfile::TempDir) -> Archive {
         let url = format!("file://{}", folder.path().join("recordings").display());
         let storage = Storage { url, spool: folder.path().join("spool") };
-        let archive = Archive::open(&storage, test.clock.clone()).expect("an archive");
-        (test, archive, folder)
+        Archive::open(&storage, test.clock.clone()).expect("an archive")
     }
 
     fn facts(test: &TestStore) -> CallFacts {
