@@ -15,7 +15,7 @@ use crate::{
 pub type Draftsman = Arc<dyn Fn(&Transcript, Option<&str>, UnixMs) -> Draft + Send + Sync>;
 
 /// Drafting takes milliseconds; a lease this long survives a machine that is busy hearing.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 /// How long to wait when the database is away.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -61,9 +61,9 @@ enum Trouble {
 async fn draft(cases: &Cases, queue: &Queue, draftsman: &Draftsman, job: &Job) -> Result<Drafted, Trouble> {
     let call = job.call().map_err(|error| Trouble::Lasting(error.to_string()))?;
     let store = cases.store();
-    let row = store.call(call).await.map_err(passing)?;
+    let row = store.call(call).await?;
     let row = row.ok_or_else(|| Trouble::Lasting(format!("call {call} does not exist")))?;
-    let transcript = store.transcript(call).await.map_err(passing)?;
+    let transcript = store.transcript(call).await?;
     let transcript = transcript.ok_or_else(|| Trouble::Lasting(format!("call {call} has no transcript")))?;
 
     let (write, caller) = (draftsman.clone(), row.caller);
@@ -82,10 +82,12 @@ async fn draft(cases: &Cases, queue: &Queue, draftsman: &Draftsman, job: &Job) -
     let drafted = cases.draft_from_call(&mut tx, call, &transcript, fields).await;
     // An error drops the transaction: the job is ours still, and nothing was written.
     let drafted = drafted.map_err(|error| Trouble::Passing(error.to_string()))?;
-    tx.commit().await.map_err(passing)?;
+    tx.commit().await?;
     Ok(drafted)
 }
 
-fn passing(error: StoreError) -> Trouble {
-    Trouble::Passing(error.to_string())
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Passing(error.to_string())
+    }
 }

@@ -206,9 +206,8 @@ impl OrderView {
 impl EventView {
     /// * `masked` — leave out what the caller said: the reader works for a unit and the case is secret.
     pub(super) fn of(recorded: &Recorded, masked: bool) -> Self {
-        let mut data = match serde_json::to_value(&recorded.event) {
-            Ok(Value::Object(data)) => data,
-            _ => unreachable!("an event is a JSON object"),
+        let Ok(Value::Object(mut data)) = serde_json::to_value(&recorded.event) else {
+            unreachable!("an event is a JSON object");
         };
         let event = data.remove("event").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
         if masked {

@@ -47,14 +47,13 @@ pub(super) fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Add(person) => {
             let new = read(&settings, person)?;
-            let row = super::on_store(&settings, async |store| Ok(Users::new(store).add(new).await.map_err(usage)?))?;
+            let row = super::on_store(&settings, async |store| Users::new(store).add(new).await.map_err(usage))?;
             let roles = row.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ");
             println!("{}: added as {roles}", row.name);
         }
         Command::Token { name } => {
-            let token = super::on_store(&settings, async |store| {
-                Ok(Users::new(store).issue_token(name).await.map_err(usage)?)
-            })?;
+            let token =
+                super::on_store(&settings, async |store| Users::new(store).issue_token(name).await.map_err(usage))?;
             println!("{}", token.reveal());
         }
     }

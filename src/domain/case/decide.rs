@@ -62,19 +62,19 @@ impl Case {
         if !Command::exists(row) {
             return Err(Refusal::Unavailable { action });
         }
-        let Some(role) = role_for(row, action, actor) else {
+        let Some(by) = granted(row, action, actor) else {
             return Err(Refusal::Right { action, who: row.who.to_owned() });
         };
         let event = match (self.state(), command) {
             (State::Draft, Command::Confirm(confirm)) => self.confirm(&confirm, facts)?,
-            (State::Draft, Command::AnswerOnSpot(answer)) => self.answer_on_spot(answer, facts)?,
+            (State::Draft, Command::AnswerOnSpot(answer)) => self.answer_on_spot(&answer, facts)?,
             (State::Draft, Command::Refuse(refuse)) => refuse_draft(refuse, actor, facts)?,
             (State::Draft, Command::Void(void)) => void_draft(&void)?,
             (State::Draft | State::Registered, Command::MergeInto(merge)) => self.merge_into(&merge, facts)?,
             (State::Registered, Command::Dispatch(dispatch)) => self.dispatch(dispatch, facts, now)?,
             (state, command) => return Err(Refusal::State { action: command.action(), state }),
         };
-        Ok(Decision { event, by: actor.acting_as(role) })
+        Ok(Decision { event, by })
     }
 
     fn edit(&self, fields: Edits, actor: &Actor, facts: &Facts<'_>) -> Result<Decision, Refusal> {
@@ -120,7 +120,7 @@ impl Case {
         Ok(Event::Confirm { time_class: routing::time_class(leaf, self.urgency()).to_owned() })
     }
 
-    fn answer_on_spot(&self, answer: AnswerOnSpot, facts: &Facts<'_>) -> Result<Event, Refusal> {
+    fn answer_on_spot(&self, answer: &AnswerOnSpot, facts: &Facts<'_>) -> Result<Event, Refusal> {
         let action = "answer_on_spot";
         match self.fields.request_type.value.as_deref() {
             None => return Err(Refusal::Missing(vec!["request_type"])),
@@ -214,13 +214,13 @@ impl Case {
     }
 }
 
-/// The role in which the actor may take a row; for the program itself there is none to name.
+/// Whether the actor may make a move, and as whom.
 ///
 /// One addition to the table's `who`: N7 needs the shift leader (T03's guard), so refusing is offered to them too.
-pub(super) fn role_for(row: &Transition, action: &str, actor: &Actor) -> Option<Option<Role>> {
-    let own = row.role_of(actor);
+pub(super) fn granted(row: &Transition, action: &str, actor: &Actor) -> Option<By> {
+    let own = row.granted_to(actor);
     if own.is_none() && row.from == State::Draft && action == "refuse" && actor.has(Role::ShiftLeader) {
-        return Some(Some(Role::ShiftLeader));
+        return Some(actor.acting_as(Some(Role::ShiftLeader)));
     }
     own
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::actor::Actor;
+use super::actor::{Actor, By};
 use crate::domain::role::Role;
 
 /// Where a case stands, by name.
@@ -136,11 +136,11 @@ impl Transition {
         parts(self.who).any(|part| matches!(part, "system" | "auto_dispatch"))
     }
 
-    /// The role in which the actor may make it.
-    pub fn role_of(&self, actor: &Actor) -> Option<Option<Role>> {
+    /// Whether the actor may make it, and as whom.
+    pub fn granted_to(&self, actor: &Actor) -> Option<By> {
         match actor {
-            Actor::System => self.is_automatic().then_some(None),
-            Actor::Person { .. } => self.roles().find(|role| actor.has(*role)).map(Some),
+            Actor::System => self.is_automatic().then(|| actor.acting_as(None)),
+            Actor::Person { .. } => self.roles().find(|role| actor.has(*role)).map(|role| actor.acting_as(Some(role))),
         }
     }
 }

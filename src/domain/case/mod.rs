@@ -190,7 +190,7 @@ impl Case {
         let mut allowed = Vec::new();
         for row in TRANSITIONS.iter().filter(|row| row.from == self.state() && Command::exists(row)) {
             for action in row.actions() {
-                if decide::role_for(row, action, actor).is_some() && !allowed.contains(&action) {
+                if decide::granted(row, action, actor).is_some() && !allowed.contains(&action) {
                     allowed.push(action);
                 }
             }
@@ -201,12 +201,11 @@ impl Case {
     /// Whether the actor may know of the case: a unit sees its own orders, an administrator none.
     pub fn is_visible_to(&self, actor: &Actor) -> bool {
         match actor {
-            Actor::System => true,
             Actor::Person { .. } if actor.is_administrator() => false,
             Actor::Person { .. } if actor.is_of_unit() => {
                 self.orders.iter().any(|order| Some(order.unit.as_str()) == actor.unit())
             }
-            Actor::Person { .. } => true,
+            Actor::System | Actor::Person { .. } => true,
         }
     }
 }
