@@ -18,7 +18,8 @@ pub struct Recorder {
     /// The last sounds before the recording began: the command may be overtaken by packets that belong to it.
     early: [Early; 8],
     next_early: usize,
-    scratch: [i16; LONGEST],
+    /// The packet that is being decoded; its room is used again.
+    scratch: Vec<i16>,
 }
 
 struct Open {
@@ -39,7 +40,7 @@ struct Early {
 impl Recorder {
     pub fn new(epoch: Instant) -> Self {
         let early = [Early { at: 0, samples: 0, pcm: [0; 320] }; 8];
-        Self { epoch, open: None, early, next_early: 0, scratch: [0; LONGEST] }
+        Self { epoch, open: None, early, next_early: 0, scratch: Vec::with_capacity(LONGEST) }
     }
 
     /// A time as position on the leg's clock.
@@ -63,13 +64,11 @@ impl Recorder {
 
     /// The caller's sound, as it came in a packet.
     pub fn caller(&mut self, at: i64, codec: G711, payload: &[u8]) {
-        let mut pcm = self.scratch;
-        for (sample, code) in pcm.iter_mut().zip(payload) {
-            *sample = codec.decode(*code);
-        }
-        let pcm = &pcm[..payload.len().min(LONGEST)];
+        let mut pcm = std::mem::take(&mut self.scratch);
+        pcm.clear();
+        pcm.extend(payload.iter().take(LONGEST).map(|code| codec.decode(*code)));
         if self.open.is_some() {
-            self.put_caller(at, pcm);
+            self.put_caller(at, &pcm);
         } else {
             let samples = pcm.len().min(320);
             let early = &mut self.early[self.next_early];
@@ -77,6 +76,7 @@ impl Recorder {
             early.pcm[..samples].copy_from_slice(&pcm[..samples]);
             self.next_early = (self.next_early + 1) % self.early.len();
         }
+        self.scratch = pcm;
     }
 
     /// A key was held from `at` on: the span stays silent and is no loss.

@@ -47,7 +47,7 @@ impl Shard {
     /// Messages per tick; the rest waits for the next one.
     const MESSAGES: usize = 256;
     /// Batches per socket and tick: a flood on one port does not starve the others.
-    const BATCHES: usize = 4;
+    const BATCHES: usize = 16;
     /// A kernel time stamp is believed up to this age; wall time may be set meanwhile.
     const OLDEST: Duration = Duration::from_secs(2);
 

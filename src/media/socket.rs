@@ -13,8 +13,8 @@ use std::{
 
 /// Largest datagram that is taken whole: more than an Ethernet frame holds.
 const DATAGRAM: usize = 1_600;
-/// Datagrams taken from a socket at once.
-const BATCH: usize = 16;
+/// Datagrams taken from a socket at once; mostly there is one.
+const BATCH: usize = 4;
 /// Room for the time stamp.
 const CONTROL: usize = 64;
 
