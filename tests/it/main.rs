@@ -6,3 +6,4 @@ mod noise;
 mod samples;
 mod trouble;
 mod walk;
+mod speech;
