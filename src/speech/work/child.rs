@@ -11,7 +11,7 @@ use super::{LONGEST_TASK, Line, Task, describe};
 use crate::speech::{ModelFiles, Recognizer, SpeechError};
 
 /// How much the child steps back behind the threads that move sound.
-const NICENESS: i32 = 10;
+const NICENESS: i32 = 5;
 
 /// Loads the models and answers tasks until standard input ends.
 ///
