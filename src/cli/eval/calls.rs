@@ -35,7 +35,7 @@ const BEFORE_MS: u32 = 200;
 const AFTER_MS: u32 = 300;
 
 #[derive(Debug, Args)]
-pub(super) struct Command {
+pub(in crate::cli) struct Command {
     /// Folder with WAV files and `manifest.jsonl`.
     dir: PathBuf,
     /// One line of JSON instead of a table.
@@ -180,9 +180,17 @@ fn report(heard: &[Heard], drafter: &Drafter, city: &City) -> Report {
         said: heard.call.said(Channel::Caller),
         heard: of(&heard.transcript, Channel::Caller).collect(),
     });
-    let calls = calls.collect();
+    let calls: Vec<_> = calls.collect();
     let seconds_per_audio_second = hearing / f64::max(audio, 1e-9);
-    Report { n: heard.len(), cer: errors.rate(), cer_raw: raw.rate(), seconds_per_audio_second, calls: calls.collect() }
+    Report {
+        n: heard.len(),
+        cer: errors.rate(),
+        cer_raw: raw.rate(),
+        seconds_per_audio_second,
+        fields: scores.fields,
+        evidence: scores.evidence,
+        calls,
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
