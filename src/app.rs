@@ -93,7 +93,8 @@ impl App {
         readiness.set(Part::Database, Health::Up);
         readiness.set(Part::Storage, Health::Up);
         let cases = Cases::new(store.clone(), city.clone())?;
-        let house = Builder { settings, clock, city, store: store.clone(), queue, archive, cases, readiness, lifecycle };
+        let house =
+            Builder { settings, clock, city, store: store.clone(), queue, archive, cases, readiness, lifecycle };
 
         // Ports first: a second line on this machine must not touch what belongs to the first.
         let listener = if role.serves() { Some(house.listen().await?) } else { None };
@@ -198,10 +199,12 @@ impl Builder {
     fn hear(&self) -> anyhow::Result<()> {
         let classifier = Classifier::load(&self.settings.city.classifier)?;
         let drafter = Drafter::new(self.city.clone(), classifier);
-        let draftsman: cases::Draftsman =
-            Arc::new(move |transcript, caller_id, started| drafter.draft(transcript, &CallFacts { caller_id, started }));
+        let draftsman: cases::Draftsman = Arc::new(move |transcript, caller_id, started| {
+            drafter.draft(transcript, &CallFacts { caller_id, started })
+        });
         let stopping = self.lifecycle.stopping();
-        self.lifecycle.spawn("drafter", cases::drafter_loop(self.cases.clone(), self.queue.clone(), draftsman, stopping));
+        self.lifecycle
+            .spawn("drafter", cases::drafter_loop(self.cases.clone(), self.queue.clone(), draftsman, stopping));
         let workers = self.settings.speech.workers;
         let (hearing, program) = (work::Health::of(workers), work::Program::this(&self.settings.speech)?);
         let watched = hearing.clone();

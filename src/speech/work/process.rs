@@ -18,9 +18,9 @@ use super::{LONGEST_ANSWER, Line, Task};
 use crate::{config::Speech, domain::transcript::Transcript};
 
 /// Longest a worker may take to hash and load its models (3 GB from a slow disk).
-const PATIENCE_START: Duration = Duration::from_secs(300);
+const PATIENCE_START: Duration = Duration::from_mins(5);
 /// Longest between two signs of life; an utterance takes seconds even on a busy machine.
-const PATIENCE_BEAT: Duration = Duration::from_secs(300);
+const PATIENCE_BEAT: Duration = Duration::from_mins(5);
 /// Longest line of a worker's log that is kept.
 const LONGEST_LOG: u64 = 4096;
 

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long a job stays ours without a heartbeat.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 /// How often the lease is renewed while the worker is at it.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Waits before the next start of a worker, by failures in a row; the last one repeats.
