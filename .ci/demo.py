@@ -117,7 +117,7 @@ def confirm_and_dispatch(case, token):
     case = api(f"{actions}/dispatch", token, {"version": case["version"]})
     if case["state"] != "dispatched":
         raise Failed(f"the case is {case['state']}, not dispatched")
-    print(f"-- dispatched: {json.dumps(case.get('sub_orders'), ensure_ascii=False)}")
+    print(f"-- dispatched: {case['lead']} leads, {', '.join(case['co']) or 'nobody'} helps, due {case['clocks']['unit_due']}")
 
 
 def main():
