@@ -166,9 +166,33 @@ impl Settings {
         let figment = Figment::from(Serialized::defaults(Self::default()))
             .merge(Toml::file_exact(file))
             .merge(Env::prefixed("HOTLINE__").split("__"));
-        let settings: Self = figment.extract().map_err(|error| ConfigError::from_figment(error, file))?;
+        let settings = Self::extract(&figment, file)?;
         check::check(&settings, file)?;
         Ok(settings)
+    }
+
+    /// Reads section by section, since reading stops at the first mistake it meets.
+    fn extract(figment: &Figment, file: &Path) -> Result<Self, ConfigError> {
+        let known = serde_json::to_value(Self::default()).unwrap_or_default();
+        let sections = known.as_object().into_iter().flat_map(|all| all.keys());
+        let mistakes: Vec<_> = sections
+            .filter_map(|name| match name.as_str() {
+                "http" => figment.extract_inner::<Http>(name).err(),
+                "sip" => figment.extract_inner::<Sip>(name).err(),
+                "rtp" => figment.extract_inner::<Rtp>(name).err(),
+                "line" => figment.extract_inner::<Line>(name).err(),
+                "database" => figment.extract_inner::<Database>(name).err(),
+                "storage" => figment.extract_inner::<Storage>(name).err(),
+                "speech" => figment.extract_inner::<Speech>(name).err(),
+                "city" => figment.extract_inner::<CityFile>(name).err(),
+                _ => figment.extract_inner::<Log>(name).err(),
+            })
+            .flat_map(|error| ConfigError::from_figment(error, file).mistakes)
+            .collect();
+        if mistakes.is_empty() {
+            return figment.extract().map_err(|error| ConfigError::from_figment(error, file));
+        }
+        Err(ConfigError { mistakes })
     }
 
     /// Reads the city's data.

@@ -1,5 +1,7 @@
 //! `./dev bench`: what is claimed, measured, each figure beside a baseline from the same run.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures are what this is for")]
+
 #[path = "../it/house.rs"]
 #[expect(dead_code, reason = "the tests use the rest of it")]
 mod house;
@@ -12,7 +14,7 @@ use serde_json::Value;
 use sip_test::{CallSpec, audio};
 
 /// Calls at once.
-const CALLS: usize = 40;
+const CALLS: u32 = 40;
 /// Seconds each call talks.
 const SECONDS: u32 = 20;
 
@@ -29,7 +31,7 @@ fn main() {
 
 /// Processor time of a recorded call against the simplest server one would write: a thread per call.
 async fn recorded_calls() {
-    let house = House::with(&[("SPEECH__WORKERS", "0")]).await;
+    let house = House::with(&[("SPEECH__WORKERS", "0")]);
     let folder = tempfile::tempdir().expect("a folder");
     let plain = plain::Plain::start(folder.path());
     let talk = audio::tone(440.0, 0.3, (SECONDS * audio::RATE) as usize);
@@ -41,7 +43,7 @@ async fn recorded_calls() {
     dial_all(&plain.address, &talk).await;
     let theirs = processor_seconds(plain.pid()) - before;
 
-    let share = |seconds: f64| 100.0 * seconds / (CALLS as f64 * f64::from(SECONDS));
+    let share = |seconds: f64| 100.0 * seconds / (f64::from(CALLS) * f64::from(SECONDS));
     println!(
         "recorded call, {CALLS} at once, % of a core a call: {:.3}  a thread a call with hound: {:.3}  ratio {:.2}",
         share(ours),
@@ -72,7 +74,7 @@ async fn dial_all(address: &str, talk: &[i16]) {
         sip_test::call(spec)
     });
     let all = futures::future::join_all(calls);
-    let reports = tokio::time::timeout(Duration::from_secs(120), all).await.expect("calls end");
+    let reports = tokio::time::timeout(Duration::from_mins(2), all).await.expect("calls end");
     for report in reports {
         assert_eq!(report.expect("a call").status, 200);
     }

@@ -50,7 +50,7 @@ impl Drop for Plain {
 pub fn serve(folder: &Path) {
     let sip = UdpSocket::bind("127.0.0.1:0").expect("a port");
     println!("{}", sip.local_addr().expect("its address"));
-    let mut datagram = [0; 65_535];
+    let mut datagram = vec![0; 65_535];
     loop {
         let (length, from) = sip.recv_from(&mut datagram).expect("a datagram");
         let Ok(message) = Message::parse(&datagram[..length]) else { continue };

@@ -19,7 +19,7 @@ use sip_test::{
 use tempfile::TempDir;
 
 /// Long enough for the slowest machine; a test that needs it has failed.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+pub const PATIENCE: Duration = Duration::from_mins(5);
 
 /// The program under test.
 pub const HOTLINE: &str = env!("CARGO_BIN_EXE_hotline");
@@ -51,12 +51,12 @@ pub fn models() -> PathBuf {
 
 impl House {
     /// A fresh line with the real model.
-    pub async fn open() -> Self {
-        Self::with(&[]).await
+    pub fn open() -> Self {
+        Self::with(&[])
     }
 
     /// A fresh line, some settings changed (`("SPEECH__WORKERS", "0")`).
-    pub async fn with(settings: &[(&str, &str)]) -> Self {
+    pub fn with(settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut house = Self::closed(folder, settings);
         house.start();

@@ -1,5 +1,7 @@
 //! The system as its users meet it: booted on port 0, dialled by `sip-test`, read through the public API.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "tests tell what they saw")]
+
 mod house;
 mod layers;
 mod noise;

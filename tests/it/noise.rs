@@ -11,7 +11,7 @@ const RATE: usize = 8_000;
 
 #[tokio::test]
 async fn a_minute_of_silence_ringback_melody_or_hiss_gives_no_words_no_draft_and_a_missed_call() {
-    let house = House::open().await;
+    let house = House::open();
     let sounds: [(&str, Vec<i16>); 4] = [
         ("13900000001", vec![0; SECONDS * RATE]),
         ("13900000002", ringback()),

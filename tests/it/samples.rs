@@ -11,7 +11,7 @@ const CALLS: &str = "tests/calls";
 #[tokio::test]
 async fn fourteen_sample_calls_through_sip_are_heard_as_well_as_by_raw_whisper_and_drafted_right() {
     // The recordings are judged by the command below; the line's own workers may rest.
-    let house = House::with(&[("SPEECH__WORKERS", "0")]).await;
+    let house = House::with(&[("SPEECH__WORKERS", "0")]);
     let manifest = fs::read_to_string(Path::new(CALLS).join("manifest.jsonl")).expect("the manifest");
     let calls: Vec<Value> = manifest.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
     assert_eq!(calls.len(), 14);

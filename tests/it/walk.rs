@@ -10,7 +10,7 @@ const CALL: &str = "tests/calls/s01.wav";
 
 #[tokio::test]
 async fn a_dialled_call_is_recorded_heard_drafted_confirmed_and_dispatched_through_the_public_api() {
-    let house = House::open().await;
+    let house = House::open();
     let report = house.dial(CALLER, CALL).await;
     assert_eq!(report.status, 200);
 
