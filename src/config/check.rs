@@ -30,14 +30,17 @@ impl ConfigError {
         }
     }
 
-    pub(super) fn from_figment(errors: figment::Error, file: &Path) -> Self {
+    /// * `section` — the section that was read; empty where the keys are whole.
+    pub(super) fn from_figment(errors: figment::Error, section: &str, file: &Path) -> Self {
         let mistakes = errors
             .into_iter()
             .map(|error| {
-                let key = error.path.join(".");
+                let section = Some(section.to_owned()).filter(|name| !name.is_empty());
+                let path: Vec<String> = section.into_iter().chain(error.path.iter().cloned()).collect();
+                let key = path.join(".");
                 let from_environment = error.metadata.as_ref().is_some_and(|data| data.name.contains("environment"));
                 let place = if from_environment {
-                    format!("HOTLINE__{}", error.path.join("__").to_uppercase())
+                    format!("HOTLINE__{}", path.join("__").to_uppercase())
                 } else {
                     file.display().to_string()
                 };

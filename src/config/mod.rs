@@ -15,7 +15,7 @@ use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use check::{ConfigError, Mistake};
 
@@ -176,21 +176,20 @@ impl Settings {
         let known = serde_json::to_value(Self::default()).unwrap_or_default();
         let sections = known.as_object().into_iter().flat_map(|all| all.keys());
         let mistakes: Vec<_> = sections
-            .filter_map(|name| match name.as_str() {
-                "http" => figment.extract_inner::<Http>(name).err(),
-                "sip" => figment.extract_inner::<Sip>(name).err(),
-                "rtp" => figment.extract_inner::<Rtp>(name).err(),
-                "line" => figment.extract_inner::<Line>(name).err(),
-                "database" => figment.extract_inner::<Database>(name).err(),
-                "storage" => figment.extract_inner::<Storage>(name).err(),
-                "speech" => figment.extract_inner::<Speech>(name).err(),
-                "city" => figment.extract_inner::<CityFile>(name).err(),
-                _ => figment.extract_inner::<Log>(name).err(),
+            .flat_map(|name| match name.as_str() {
+                "http" => mistakes_in::<Http>(figment, name, file),
+                "sip" => mistakes_in::<Sip>(figment, name, file),
+                "rtp" => mistakes_in::<Rtp>(figment, name, file),
+                "line" => mistakes_in::<Line>(figment, name, file),
+                "database" => mistakes_in::<Database>(figment, name, file),
+                "storage" => mistakes_in::<Storage>(figment, name, file),
+                "speech" => mistakes_in::<Speech>(figment, name, file),
+                "city" => mistakes_in::<CityFile>(figment, name, file),
+                _ => mistakes_in::<Log>(figment, name, file),
             })
-            .flat_map(|error| ConfigError::from_figment(error, file).mistakes)
             .collect();
         if mistakes.is_empty() {
-            return figment.extract().map_err(|error| ConfigError::from_figment(error, file));
+            return figment.extract().map_err(|error| ConfigError::from_figment(error, "", file));
         }
         Err(ConfigError { mistakes })
     }
@@ -202,6 +201,11 @@ impl Settings {
     pub fn load_city(&self) -> Result<City, ConfigError> {
         check::load_city(&self.city.file)
     }
+}
+
+fn mistakes_in<T: DeserializeOwned>(figment: &Figment, section: &str, file: &Path) -> Vec<Mistake> {
+    let read = figment.focus(section).extract::<T>();
+    read.err().map(|error| ConfigError::from_figment(error, section, file).mistakes).unwrap_or_default()
 }
 
 impl Rtp {
