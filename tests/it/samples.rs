@@ -50,9 +50,10 @@ fn judge(house: &House, folder: &Path) {
     assert!(cer <= raw + 0.02, "caller CER {cer:.4} is more than two points above raw whisper.cpp's {raw:.4}");
     let fields = &report["fields"];
     assert_eq!(fields["category"]["top3"], 14, "{fields}");
-    assert_eq!(fields["urgency"]["false_emergencies"], 0, "{fields}");
-    assert_eq!(fields["urgency"]["missed"], 0, "{fields}");
-    assert_eq!(report["evidence"]["outside"], 0, "every value from speech has its span in the right turn: {report}");
+    assert_eq!(fields["urgency"]["right"], 14, "hazards and emergencies found, none invented: {fields}");
+    let outside = &report["evidence"]["wrong"];
+    assert_eq!(outside, &serde_json::json!([]), "every value from speech has its span in the right turn");
+    assert!(report["evidence"]["values"].as_u64() > Some(40), "values were looked at");
 }
 
 fn text(value: &Value) -> &str {

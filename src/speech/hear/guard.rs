@@ -78,6 +78,9 @@ const QUIETEST_DB: f32 = -55.0;
 /// As many characters of the prompt in a row are no coincidence.
 const ECHO_LENGTH: usize = 8;
 
+/// A sentence this long that comes twice in a row was decoded twice; nothing is lost if it was said twice.
+const SAID_TWICE: usize = 8;
+
 /// Takes out what cannot have been said.
 ///
 /// * returns — what remains of the text, or why nothing does.
@@ -92,7 +95,7 @@ pub(super) fn believe(claim: Claim<'_>) -> Result<String, Doubt> {
     if letters(&text).is_empty() {
         return Err(if text == claim.text { Doubt::Empty } else { Doubt::Boilerplate });
     }
-    let text = without_loops(&text).ok_or(Doubt::Loop)?;
+    let text = said_once(&without_loops(&text).ok_or(Doubt::Loop)?);
     let spoken = letters(&text);
     if spoken.len() <= CREDIT_LENGTH && CREDITS.iter().any(|credit| text.contains(credit)) {
         return Err(Doubt::Boilerplate);
@@ -154,6 +157,19 @@ fn without_loops(text: &str) -> Option<String> {
     (looped * 2 < whole).then(|| letters.into_iter().collect())
 }
 
+/// Drops a long sentence that only repeats the one before it.
+fn said_once(text: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    for sentence in text.split_inclusive(['。', '！', '？']) {
+        let spoken = letters(sentence);
+        let again = kept.last().is_some_and(|last| letters(last) == spoken);
+        if !(again && spoken.len() >= SAID_TWICE) {
+            kept.push(sentence);
+        }
+    }
+    kept.concat()
+}
+
 /// Whether the text is a piece of the prompt or holds a long piece of it.
 fn echoes(spoken: &[char], prompt: &[char]) -> bool {
     if spoken.len() >= 4 && prompt.windows(spoken.len()).any(|window| window == spoken) {
@@ -204,6 +220,13 @@ mod tests {
         ] {
             assert_eq!(believe(claim(text)), Err(doubt), "{text}");
         }
+    }
+
+    #[test]
+    fn a_sentence_decoded_twice_is_kept_once() {
+        let twice = "可以我姓张电话是15600000000。可以我姓张电话是15600000000。";
+        assert_eq!(believe(claim(twice)).as_deref(), Ok("可以我姓张电话是15600000000。"));
+        assert_eq!(believe(claim("停水了。停水了。")).as_deref(), Ok("停水了。停水了。"), "people do say it twice");
     }
 
     #[test]
