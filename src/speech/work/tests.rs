@@ -23,7 +23,7 @@ use crate::{
 
 const NINE: UnixMs = UnixMs(1_795_395_600_000);
 /// Longest wait for a state; a loaded machine needs some of it, a broken program all.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A line with one sealed recording that waits to be heard.
 struct Line {
