@@ -53,6 +53,8 @@ struct Heard {
     audio_seconds: f64,
     /// One thread's time.
     hearing_seconds: f64,
+    /// The same for the bare model on the manifest's turns of both sides.
+    raw_seconds: f64,
 }
 
 /// The answer of the command.
@@ -65,6 +67,10 @@ struct Report {
     cer_raw: f64,
     /// One thread, per second of one channel.
     seconds_per_audio_second: f64,
+    /// The whole pipeline, both sides of all calls.
+    seconds: f64,
+    /// whisper.cpp alone on the manifest's turns of both sides.
+    seconds_raw: f64,
     fields: BTreeMap<&'static str, Score>,
     evidence: Evidence,
     calls: Vec<CallReport>,
@@ -138,11 +144,15 @@ fn hear(recognizer: &mut Recognizer, dir: &Path, call: &Call) -> anyhow::Result<
     let hearing_seconds = clock.instant().duration_since(begun).as_secs_f64();
     let text: String = of(&transcript, Channel::Caller).collect();
     let said = call.said(Channel::Caller);
-    let mut read = String::new();
-    for turn in call.turns.iter().filter(|turn| turn.speaker == Channel::Caller) {
+    let (mut read, begun) = (String::new(), clock.instant());
+    for turn in &call.turns {
         let (from, to) = (ms(turn.start).saturating_sub(BEFORE_MS), ms(turn.end).saturating_add(AFTER_MS));
-        read.push_str(&recognizer.read(&wav::read_slice(&path, Channel::Caller, from, to)?, format.rate)?);
+        let words = recognizer.read(&wav::read_slice(&path, turn.speaker, from, to)?, format.rate)?;
+        if turn.speaker == Channel::Caller {
+            read.push_str(&words);
+        }
     }
+    let raw_seconds = clock.instant().duration_since(begun).as_secs_f64();
     Ok(Heard {
         call: call.clone(),
         errors: Errors::between(&said, &text),
@@ -150,6 +160,7 @@ fn hear(recognizer: &mut Recognizer, dir: &Path, call: &Call) -> anyhow::Result<
         transcript,
         audio_seconds: f64::from(format.samples) * f64::from(format.channels) / f64::from(format.rate),
         hearing_seconds,
+        raw_seconds,
     })
 }
 
@@ -160,12 +171,13 @@ fn of(transcript: &Transcript, channel: Channel) -> impl Iterator<Item = &str> {
 
 fn report(heard: &[Heard], drafter: &Drafter, city: &City) -> Report {
     let (mut errors, mut raw) = (Errors::default(), Errors::default());
-    let (mut audio, mut hearing) = (0.0, 0.0);
+    let (mut audio, mut hearing, mut bare) = (0.0, 0.0, 0.0);
     for call in heard {
         errors += call.errors;
         raw += call.raw;
         audio += call.audio_seconds;
         hearing += call.hearing_seconds;
+        bare += call.raw_seconds;
     }
     let started = Clock::system().now();
     let mut scores = Scores::default();
@@ -187,6 +199,8 @@ fn report(heard: &[Heard], drafter: &Drafter, city: &City) -> Report {
         cer: errors.rate(),
         cer_raw: raw.rate(),
         seconds_per_audio_second,
+        seconds: hearing,
+        seconds_raw: bare,
         fields: scores.fields,
         evidence: scores.evidence,
         calls,
