@@ -1,7 +1,7 @@
 //! The door for people and other systems: the API of `/api/v1`, its description, health and metrics.
 //!
 //! A handler takes what the extractors read and authorised, asks one service, and shapes the answer: no rules here but
-//! the table of [`rights`]. Every error is a problem of RFC 9457 (see [`problem`]); every request has an id, a limit of
+//! the table of `rights`. Every error is a problem of RFC 9457 (see `problem`); every request has an id, a limit of
 //! time and of size.
 
 mod callbacks;

@@ -3,8 +3,8 @@
 //! [`Endpoint`] answers by itself whatever needs no caller: refusals in the order of RFC 3261 §8.2, OPTIONS, requests of
 //! unknown dialogs. A call that may be taken comes out as [`Incoming`]; answered, it becomes [`Answered`], whose
 //! [`LegEvent`]s end with exactly one [`LegEvent::Ended`]. Transactions, retransmissions and dialogs are those of
-//! `rsipstack`, which is known in this room only; what it leaves open is closed here: [`datagram`] mends and refuses
-//! raw messages before its parser, [`merged`] finds merged requests, [`leg`] orders what happens within a dialog.
+//! `rsipstack`, which is known in this room only; what it leaves open is closed here: `datagram` mends and refuses
+//! raw messages before its parser, `merged` finds merged requests, `leg` orders what happens within a dialog.
 
 mod checks;
 mod datagram;

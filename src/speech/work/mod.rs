@@ -1,6 +1,6 @@
 //! Hearing in a child process: a broken model or a crash inside whisper.cpp ends a worker, never a call.
 //!
-//! The parent writes one JSON line a [`Task`], the child answers with lines ([`Line`]) on its standard output and logs on
+//! The parent writes one JSON line a [`Task`], the child answers with lines (`Line`) on its standard output and logs on
 //! its standard error. The child ends when its input does, so it never outlives its parent.
 
 mod child;
