@@ -21,6 +21,7 @@ use crate::{
     sip::{Endpoint, SipSettings},
     speech::work,
     store::Store,
+    users::{FirstAdministrator, Users},
 };
 
 /// What of the house runs in this process.
@@ -61,6 +62,8 @@ pub struct App {
     pub http: Option<SocketAddr>,
     /// Where INVITEs arrive; nothing where this process takes no calls.
     pub sip: Option<SocketAddr>,
+    /// Made by this start, because nobody was there; to be told once.
+    pub first: Option<FirstAdministrator>,
 }
 
 /// How long open calls may go on once the house is to stop, and the rest of the house after them.
@@ -117,7 +120,8 @@ impl App {
         if let Some(listener) = listener {
             house.serve(listener, metrics);
         }
-        Ok(Self { lifecycle: house.lifecycle, alarm, store, media, http, sip })
+        let first = Users::new(store.clone()).init().await?;
+        Ok(Self { first, lifecycle: house.lifecycle, alarm, store, media, http, sip })
     }
 
     /// Runs until a signal asks to stop or a task ends unasked, then ends everything in order.

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::Args;
 
-use super::Cli;
+use super::{Cli, user};
 use crate::{
     app::{App, Role},
     clock::Clock,
@@ -17,13 +17,16 @@ pub(super) struct Serve {
     role: Role,
 }
 
-#[expect(clippy::print_stdout, reason = "one line for those who start it and want to know its ports")]
+#[expect(clippy::print_stdout, reason = "for those who start it: its ports")]
 pub(super) fn run(cli: &Cli, serve: &Serve) -> anyhow::Result<()> {
     let settings = cli.settings()?;
     telemetry::init(&settings.log);
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
     runtime.block_on(async {
         let app = App::start(settings, serve.role, Clock::system()).await?;
+        if let Some(first) = &app.first {
+            user::tell_first(first);
+        }
         let address = |it: Option<std::net::SocketAddr>| it.map_or_else(|| "-".to_owned(), |it| it.to_string());
         println!("ready http={} sip={}", address(app.http), address(app.sip));
         app.run().await

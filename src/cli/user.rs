@@ -10,7 +10,7 @@ use crate::{
     config::Settings,
     domain::role::Role,
     telemetry::Private,
-    users::{NewUser, UserError, Users},
+    users::{FirstAdministrator, NewUser, UserError, Users},
 };
 
 /// Bytes read from standard input; a password is shorter.
@@ -65,13 +65,17 @@ pub(super) fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
 pub(super) fn init(cli: &Cli) -> anyhow::Result<()> {
     let settings = cli.settings()?;
     match super::on_store(&settings, async |store| Ok(Users::new(store).init().await?))? {
-        Some(first) => {
-            println!("user: {}", first.name);
-            println!("one-time password: {}", first.password.reveal());
-        }
+        Some(first) => tell_first(&first),
         None => println!("there are users already; nothing was changed"),
     }
     Ok(())
+}
+
+/// The one time that the first administrator's password is shown.
+#[expect(clippy::print_stdout, reason = "for the person who starts the line for the first time")]
+pub(super) fn tell_first(first: &FirstAdministrator) {
+    println!("user: {}", first.name);
+    println!("one-time password: {}", first.password.reveal());
 }
 
 fn read(settings: &Settings, person: &Person) -> anyhow::Result<NewUser> {

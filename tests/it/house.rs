@@ -32,6 +32,8 @@ pub struct House {
     pub http: SocketAddr,
     pub sip: SocketAddr,
     token: String,
+    /// What the last start printed before it was ready.
+    pub said: Vec<String>,
 }
 
 /// Installs the models once per machine; without a package index this says what to do.
@@ -77,7 +79,15 @@ impl House {
             ("STORAGE__SPOOL".into(), format!("{path}/spool")),
             ("SPEECH__MODELS".into(), models().display().to_string()),
         ];
-        let mut house = Self { folder, settings: all, child: None, http: nowhere, sip: nowhere, token: String::new() };
+        let mut house = Self {
+            folder,
+            settings: all,
+            child: None,
+            http: nowhere,
+            sip: nowhere,
+            token: String::new(),
+            said: Vec::new(),
+        };
         for (key, value) in settings {
             house.set(key, value);
         }
@@ -114,8 +124,16 @@ impl House {
     pub fn start(&mut self) {
         let log = fs::File::options().create(true).append(true).open(self.folder().join("log")).expect("a log");
         let mut child = self.command(&["serve"]).stdout(Stdio::piped()).stderr(log).spawn().expect("hotline starts");
+        let said = BufReader::new(child.stdout.take().expect("its output"));
+        self.said.clear();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
+        for next in said.lines().map_while(Result::ok) {
+            if next.starts_with("ready") {
+                line = next;
+                break;
+            }
+            self.said.push(next);
+        }
         let address = |name: &str| -> Option<SocketAddr> {
             line.split_whitespace().find_map(|word| word.strip_prefix(name)?.parse().ok())
         };

@@ -51,6 +51,16 @@ async fn a_dialled_call_is_recorded_heard_drafted_confirmed_and_dispatched_throu
     assert!(events["items"].as_array().is_some_and(|it| it.len() >= 3), "drafted, confirmed, dispatched: {events}");
 }
 
+#[test]
+fn the_first_start_makes_the_first_administrator_and_shows_the_password_once() {
+    let mut house = House::closed(tempfile::tempdir().expect("a folder"), &[("SPEECH__WORKERS", "0")]);
+    house.start();
+    assert!(house.said.iter().any(|line| line.starts_with("one-time password: ")), "{:?}", house.said);
+    assert_eq!(house.stop(), Some(0));
+    house.start();
+    assert_eq!(house.said, Vec::<String>::new(), "the second start has nothing to tell");
+}
+
 const FIELDS: [&str; 12] = [
     "title",
     "description",
