@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::ValueEnum;
-use metrics_exporter_prometheus::PrometheusBuilder;
-use tokio::net::TcpListener;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::{net::TcpListener, sync::mpsc};
 
 use crate::{
     call::{self, Line, Prompts},
@@ -18,7 +18,7 @@ use crate::{
     lifecycle::{Alarm, Lifecycle},
     media::{MediaPlane, MediaSettings},
     recording::Archive,
-    sip::{Endpoint, SipSettings},
+    sip::{Endpoint, Incoming, SipSettings},
     speech::work,
     store::Store,
     users::{FirstAdministrator, Users},
@@ -69,6 +69,9 @@ pub struct App {
 /// How long open calls may go on once the house is to stop, and the rest of the house after them.
 const FAREWELL: Duration = Duration::from_secs(75);
 
+/// How often measured values are folded.
+const METRICS_EVERY: Duration = Duration::from_secs(5);
+
 /// What the parts share while they are built.
 struct Builder {
     settings: Settings,
@@ -117,6 +120,7 @@ impl App {
         if role.hears() {
             house.hear()?;
         }
+        house.fold_metrics(metrics.clone());
         if let Some(listener) = listener {
             house.serve(listener, metrics);
         }
@@ -162,7 +166,7 @@ impl Builder {
             .map_err(|error| anyhow::anyhow!("http.listen: cannot listen on TCP {address}: {error}"))
     }
 
-    async fn bind_sip(&self) -> anyhow::Result<(Endpoint, tokio::sync::mpsc::Receiver<crate::sip::Incoming>)> {
+    async fn bind_sip(&self) -> anyhow::Result<(Endpoint, mpsc::Receiver<Incoming>)> {
         let settings = SipSettings {
             listen: self.settings.sip.udp,
             advertise: self.settings.sip.advertise,
@@ -173,11 +177,7 @@ impl Builder {
         Ok(Endpoint::bind(settings, self.clock.clone()).await?)
     }
 
-    fn take_calls(
-        &self,
-        endpoint: Endpoint,
-        incoming: tokio::sync::mpsc::Receiver<crate::sip::Incoming>,
-    ) -> anyhow::Result<MediaPlane> {
+    fn take_calls(&self, endpoint: Endpoint, incoming: mpsc::Receiver<Incoming>) -> anyhow::Result<MediaPlane> {
         let settings = MediaSettings {
             address: self.settings.sip.udp.ip(),
             ports: self.settings.rtp.range().unwrap_or_default(),
@@ -228,7 +228,17 @@ impl Builder {
         Ok(())
     }
 
-    fn serve(&self, listener: TcpListener, metrics: metrics_exporter_prometheus::PrometheusHandle) {
+    /// Folds what was measured, so that it does not grow between two visits of Prometheus.
+    fn fold_metrics(&self, metrics: PrometheusHandle) {
+        let stopping = self.lifecycle.stopping();
+        self.lifecycle.spawn("metrics", async move {
+            while tokio::time::timeout(METRICS_EVERY, stopping.cancelled()).await.is_err() {
+                metrics.run_upkeep();
+            }
+        });
+    }
+
+    fn serve(&self, listener: TcpListener, metrics: PrometheusHandle) {
         let parts = http::Parts {
             store: self.store.clone(),
             archive: self.archive.clone(),

@@ -2,7 +2,7 @@
 
 mod private;
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -20,6 +20,8 @@ pub fn init(log: &Log) {
     let _ = if log.json {
         registry.with(fmt::layer().json().with_writer(io::stderr)).try_init()
     } else {
-        registry.with(fmt::layer().with_target(false).with_writer(io::stderr)).try_init()
+        registry
+            .with(fmt::layer().with_target(false).with_ansi(io::stderr().is_terminal()).with_writer(io::stderr))
+            .try_init()
     };
 }
