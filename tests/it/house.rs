@@ -42,10 +42,9 @@ pub fn models() -> PathBuf {
     INSTALLED
         .get_or_init(|| {
             let folder = std::env::var_os("HOTLINE__SPEECH__MODELS").unwrap_or_else(|| "var/models".into());
-            for name in ["base", "silero-vad"] {
-                let done = Command::new(HOTLINE).args(["model", "install", name]).output().expect("hotline runs");
-                assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-            }
+            // The recogniser brings the voice detector with it.
+            let done = Command::new(HOTLINE).args(["model", "install", "base"]).output().expect("hotline runs");
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
             fs::canonicalize(folder).expect("the models' folder")
         })
         .clone()
