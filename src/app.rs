@@ -121,6 +121,7 @@ impl App {
             house.hear()?;
         }
         house.fold_metrics(metrics.clone());
+        house.lifecycle.spawn("store", store.clone().listen(house.lifecycle.stopping()));
         if let Some(listener) = listener {
             house.serve(listener, metrics);
         }

@@ -168,6 +168,15 @@ impl Cases {
     pub async fn run(&self, id: CaseId, version: u64, command: Command, actor: &Actor) -> Result<View, CaseError> {
         let mut tx = self.store.begin().await?;
         let now = tx.now();
+        // In the order of their ids, so that two merges of the same two cases never wait for each other.
+        let mut involved = vec![id];
+        if let Command::MergeInto(merge) = &command {
+            involved.extend(merge.parent);
+        }
+        involved.sort_unstable();
+        for case in involved {
+            tx.lock_case(case).await?;
+        }
         let events = history(tx.case_events(id).await?)?;
         let mut case = visible(id, events.clone(), actor)?;
         if case.version != version {
@@ -282,7 +291,7 @@ async fn append(
     let recorded = case.record(event, by, now)?;
     tx.append_event(case.id, &stored(&recorded)).await?;
     if !tx.update_case(&row_of(case), before).await? {
-        // Under the one writer nobody can have come between; a second database may say so.
+        // The lock keeps others away, and the version says so once more.
         return Err(CaseError::Stale { id: case.id, version: case.version, since: Vec::new() });
     }
     if dispatched {

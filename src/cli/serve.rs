@@ -23,7 +23,7 @@ pub(super) fn run(cli: &Cli, serve: &Serve) -> anyhow::Result<()> {
     telemetry::init(&settings.log);
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
     runtime.block_on(async {
-        let app = App::start(settings, serve.role, Clock::system()).await?;
+        let app = Box::pin(App::start(settings, serve.role, Clock::system())).await?;
         if let Some(first) = &app.first {
             user::tell_first(first);
         }

@@ -97,8 +97,10 @@ pub(super) fn check(settings: &Settings, file: &Path) -> Result<(), ConfigError>
     if !(1..=10_000).contains(&settings.line.max_calls) {
         wrong("line.max_calls", format!("{} is not between 1 and 10000", settings.line.max_calls));
     }
-    if !settings.database.url.starts_with("sqlite://") {
-        wrong("database.url", format!("`{}` is not a sqlite:// address", settings.database.url));
+    if !["sqlite://", "postgres://", "postgresql://"].iter().any(|scheme| settings.database.url.starts_with(scheme)) {
+        // An address may hold a password; its scheme does not.
+        let scheme = settings.database.url.split("://").next().unwrap_or_default();
+        wrong("database.url", format!("`{scheme}` is neither sqlite://FILE nor postgres://USER@HOST/DATABASE"));
     }
     if !settings.storage.url.starts_with("file://") {
         wrong("storage.url", format!("`{}` is not a file:// address", settings.storage.url));

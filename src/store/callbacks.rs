@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     Store, StoreError, Tx,
     codec::{from_word, id, maybe_id, word},
+    sql::sql,
 };
 use crate::{
     domain::{
@@ -65,10 +66,8 @@ impl Tx {
         reason: &str,
     ) -> Result<bool, StoreError> {
         let (id, now) = (self.clock().uuid(), self.now());
-        let done = sqlx::query(
-            "INSERT INTO callbacks (id, kind, call_id, case_id, phone, reason, state, created)
-             VALUES ($1, $2, $3, $4, $5, $6, 'open', $7) ON CONFLICT (kind, call_id) DO NOTHING",
-        )
+        let done = sql("INSERT INTO callbacks (id, kind, call_id, case_id, phone, reason, state, created)
+             VALUES ($1, $2, $3, $4, $5, $6, 'open', $7) ON CONFLICT (kind, call_id) DO NOTHING")
         .bind(id.to_string())
         .bind(word(&kind))
         .bind(call.map(|id| id.to_string()))
@@ -79,7 +78,7 @@ impl Tx {
         .execute(self.connection())
         .await
         .map_err(StoreError::at("adding a call-back"))?;
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 }
 
@@ -95,12 +94,10 @@ impl Store {
         after: Option<Uuid>,
         limit: u32,
     ) -> Result<Vec<CallbackRow>, StoreError> {
-        let rows: Vec<Row> = sqlx::query_as(
-            "SELECT * FROM callbacks
+        let rows: Vec<Row> = sql("SELECT * FROM callbacks
              WHERE (CAST($1 AS TEXT) IS NULL OR kind = $1) AND (CAST($2 AS TEXT) IS NULL OR state = $2)
                  AND (CAST($3 AS TEXT) IS NULL OR id > $3)
-             ORDER BY id LIMIT $4",
-        )
+             ORDER BY id LIMIT $4")
         .bind(kind.as_ref().map(word))
         .bind(state.as_ref().map(word))
         .bind(after.map(|id| id.to_string()))

@@ -5,6 +5,7 @@ use sqlx::FromRow;
 use super::{
     Store, StoreError, Tx,
     codec::{from_word, id, maybe_id, word},
+    sql::sql,
 };
 use crate::{
     domain::{
@@ -79,11 +80,9 @@ impl Tx {
     /// * returns — whether it was new.
     pub async fn add_call(&mut self, call: &CallRow) -> Result<bool, StoreError> {
         let recording = call.recording.as_ref();
-        let done = sqlx::query(
-            "INSERT INTO calls (id, direction, caller, called, seat, started, answered, ended, end_reason,
+        let done = sql("INSERT INTO calls (id, direction, caller, called, seat, started, answered, ended, end_reason,
                  recording_state, recording_key, sha256, samples, case_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (id) DO NOTHING",
-        )
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (id) DO NOTHING")
         .bind(call.id.to_string())
         .bind(word(&call.direction))
         .bind(call.caller.as_ref().map(|caller| caller.reveal().clone()))
@@ -101,12 +100,12 @@ impl Tx {
         .execute(self.connection())
         .await
         .map_err(StoreError::at("adding a call"))?;
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 
     /// The 200 went out.
     pub async fn call_answered(&mut self, id: CallId, at: UnixMs, state: RecordingState) -> Result<(), StoreError> {
-        sqlx::query("UPDATE calls SET answered = $2, recording_state = $3 WHERE id = $1 AND ended IS NULL")
+        sql("UPDATE calls SET answered = $2, recording_state = $3 WHERE id = $1 AND ended IS NULL")
             .bind(id.to_string())
             .bind(at.0)
             .bind(word(&state))
@@ -127,14 +126,12 @@ impl Tx {
         state: RecordingState,
         recording: Option<&StoredRecording>,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "UPDATE calls SET ended = COALESCE(ended, $2), end_reason = COALESCE(end_reason, $3),
+        sql("UPDATE calls SET ended = COALESCE(ended, $2), end_reason = COALESCE(end_reason, $3),
                  recording_state = CASE WHEN recording_key IS NULL THEN $4 ELSE recording_state END,
                  sha256 = CASE WHEN recording_key IS NULL THEN $6 ELSE sha256 END,
                  samples = CASE WHEN recording_key IS NULL THEN $7 ELSE samples END,
                  recording_key = COALESCE(recording_key, $5)
-             WHERE id = $1",
-        )
+             WHERE id = $1")
         .bind(id.to_string())
         .bind(at.0)
         .bind(word(&reason))
@@ -150,7 +147,7 @@ impl Tx {
 
     /// The case that the call made.
     pub async fn call_made_case(&mut self, id: CallId, case: CaseId) -> Result<(), StoreError> {
-        sqlx::query("UPDATE calls SET case_id = $2 WHERE id = $1")
+        sql("UPDATE calls SET case_id = $2 WHERE id = $1")
             .bind(id.to_string())
             .bind(case.to_string())
             .execute(self.connection())
@@ -161,14 +158,14 @@ impl Tx {
 
     /// The call as this transaction sees it.
     pub async fn call(&mut self, id: CallId) -> Result<Option<CallRow>, StoreError> {
-        one(sqlx::query_as(ONE).bind(id.to_string()).fetch_optional(self.connection()).await)
+        one(sql(ONE).bind(id.to_string()).fetch_optional(self.connection()).await)
     }
 }
 
 impl Store {
     /// One call.
     pub async fn call(&self, id: CallId) -> Result<Option<CallRow>, StoreError> {
-        one(sqlx::query_as(ONE).bind(id.to_string()).fetch_optional(self.readers()).await)
+        one(sql(ONE).bind(id.to_string()).fetch_optional(self.readers()).await)
     }
 
     /// Calls, latest first.
@@ -177,7 +174,7 @@ impl Store {
     /// * `limit` — rows, at most 500.
     pub async fn calls(&self, after: Option<CallId>, limit: u32) -> Result<Vec<CallRow>, StoreError> {
         let rows: Vec<Row> =
-            sqlx::query_as("SELECT * FROM calls WHERE (CAST($1 AS TEXT) IS NULL OR id < $1) ORDER BY id DESC LIMIT $2")
+            sql("SELECT * FROM calls WHERE (CAST($1 AS TEXT) IS NULL OR id < $1) ORDER BY id DESC LIMIT $2")
                 .bind(after.map(|id| id.to_string()))
                 .bind(i64::from(limit.min(500)))
                 .fetch_all(self.readers())
@@ -188,7 +185,7 @@ impl Store {
 
     /// Calls without an end that began before `before`: their process is gone.
     pub async fn open_calls(&self, before: UnixMs) -> Result<Vec<CallRow>, StoreError> {
-        let rows: Vec<Row> = sqlx::query_as("SELECT * FROM calls WHERE ended IS NULL AND started < $1 ORDER BY id")
+        let rows: Vec<Row> = sql("SELECT * FROM calls WHERE ended IS NULL AND started < $1 ORDER BY id")
             .bind(before.0)
             .fetch_all(self.readers())
             .await

@@ -5,6 +5,8 @@ use sqlx::FromRow;
 use super::{
     Store, StoreError, Tx,
     codec::{id, maybe_id},
+    database::Dialect,
+    sql::sql,
 };
 use crate::domain::{
     ids::{CallId, CaseId},
@@ -65,10 +67,8 @@ impl Tx {
     ///
     /// * `day` — the city's day, `20261123`.
     pub async fn next_case_number(&mut self, day: &str) -> Result<String, StoreError> {
-        let (last,): (i64,) = sqlx::query_as(
-            "INSERT INTO case_numbers (day, last) VALUES ($1, 1)
-             ON CONFLICT (day) DO UPDATE SET last = case_numbers.last + 1 RETURNING last",
-        )
+        let (last,): (i64,) = sql("INSERT INTO case_numbers (day, last) VALUES ($1, 1)
+             ON CONFLICT (day) DO UPDATE SET last = case_numbers.last + 1 RETURNING last")
         .bind(day)
         .fetch_one(self.connection())
         .await
@@ -76,13 +76,23 @@ impl Tx {
         Ok(format!("{day}-{last:06}"))
     }
 
+    /// Makes other writers of this case wait until this transaction ends. SQLite's one writer does so anyway.
+    pub async fn lock_case(&mut self, case: CaseId) -> Result<(), StoreError> {
+        if self.dialect() == Dialect::Postgres {
+            sql("SELECT id FROM cases WHERE id = $1 FOR UPDATE")
+                .bind(case.to_string())
+                .execute(self.connection())
+                .await
+                .map_err(StoreError::at("locking a case"))?;
+        }
+        Ok(())
+    }
+
     /// Adds the row of a new case. [`StoreError::Duplicate`] when its call has a case already.
     pub async fn add_case(&mut self, row: &CaseRow) -> Result<(), StoreError> {
         let now = self.now().0;
-        sqlx::query(
-            "INSERT INTO cases (id, number, version, state, channel, call_id, unit_due, search, created, updated)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
-        )
+        sql("INSERT INTO cases (id, number, version, state, channel, call_id, unit_due, search, created, updated)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)")
         .bind(row.id.to_string())
         .bind(&row.number)
         .bind(signed(row.version))
@@ -104,10 +114,8 @@ impl Tx {
     /// * returns — false if the case has another version by now; then nothing was changed.
     pub async fn update_case(&mut self, row: &CaseRow, before: u64) -> Result<bool, StoreError> {
         let now = self.now().0;
-        let done = sqlx::query(
-            "UPDATE cases SET version = $2, state = $3, unit_due = $4, search = $5, updated = $6
-             WHERE id = $1 AND version = $7",
-        )
+        let done = sql("UPDATE cases SET version = $2, state = $3, unit_due = $4, search = $5, updated = $6
+             WHERE id = $1 AND version = $7")
         .bind(row.id.to_string())
         .bind(signed(row.version))
         .bind(&row.state)
@@ -118,16 +126,16 @@ impl Tx {
         .execute(self.connection())
         .await
         .map_err(StoreError::at("updating a case"))?;
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 
     /// Says which units have a part in a case.
     pub async fn put_case_units(&mut self, case: CaseId, units: &[&str]) -> Result<(), StoreError> {
         let failed = StoreError::at("noting the units of a case");
-        let gone = sqlx::query("DELETE FROM case_units WHERE case_id = $1").bind(case.to_string());
+        let gone = sql("DELETE FROM case_units WHERE case_id = $1").bind(case.to_string());
         gone.execute(self.connection()).await.map_err(&failed)?;
         for unit in units {
-            sqlx::query("INSERT INTO case_units (unit, case_id) VALUES ($1, $2)")
+            sql("INSERT INTO case_units (unit, case_id) VALUES ($1, $2)")
                 .bind(*unit)
                 .bind(case.to_string())
                 .execute(self.connection())
@@ -139,7 +147,7 @@ impl Tx {
 
     /// Appends to the history of a case. [`StoreError::Duplicate`] when somebody else has used the number.
     pub async fn append_event(&mut self, case: CaseId, event: &StoredEvent) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO case_events (case_id, seq, version, at, actor, body) VALUES ($1, $2, $3, $4, $5, $6)")
+        sql("INSERT INTO case_events (case_id, seq, version, at, actor, body) VALUES ($1, $2, $3, $4, $5, $6)")
             .bind(case.to_string())
             .bind(signed(event.seq))
             .bind(signed(event.version))
@@ -154,12 +162,12 @@ impl Tx {
 
     /// The history of a case as this transaction sees it.
     pub async fn case_events(&mut self, case: CaseId) -> Result<Vec<StoredEvent>, StoreError> {
-        events(sqlx::query_as(EVENTS).bind(case.to_string()).fetch_all(self.connection()).await)
+        events(sql(EVENTS).bind(case.to_string()).fetch_all(self.connection()).await)
     }
 
     /// The case that a call made.
     pub async fn case_of_call(&mut self, call: CallId) -> Result<Option<CaseId>, StoreError> {
-        let row: Option<(String,)> = sqlx::query_as("SELECT id FROM cases WHERE call_id = $1")
+        let row: Option<(String,)> = sql("SELECT id FROM cases WHERE call_id = $1")
             .bind(call.to_string())
             .fetch_optional(self.connection())
             .await
@@ -171,12 +179,12 @@ impl Tx {
 impl Store {
     /// The history of a case, oldest first; empty when there is no such case.
     pub async fn case_events(&self, case: CaseId) -> Result<Vec<StoredEvent>, StoreError> {
-        events(sqlx::query_as(EVENTS).bind(case.to_string()).fetch_all(self.readers()).await)
+        events(sql(EVENTS).bind(case.to_string()).fetch_all(self.readers()).await)
     }
 
     /// The row of a case.
     pub async fn case_row(&self, case: CaseId) -> Result<Option<CaseRow>, StoreError> {
-        let row: Option<Row> = sqlx::query_as("SELECT * FROM cases WHERE id = $1")
+        let row: Option<Row> = sql("SELECT * FROM cases WHERE id = $1")
             .bind(case.to_string())
             .fetch_optional(self.readers())
             .await
@@ -186,7 +194,7 @@ impl Store {
 
     /// Rows of cases, latest first.
     pub async fn case_rows(&self, filter: &CaseFilter) -> Result<Vec<CaseRow>, StoreError> {
-        let rows: Vec<Row> = sqlx::query_as(PAGE)
+        let rows: Vec<Row> = sql(PAGE)
             .bind(&filter.state)
             .bind(&filter.unit)
             .bind(filter.q.as_deref().map(pattern))

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 /// Why the store could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("database.url: `{0}` is not sqlite://FILE, for instance sqlite://var/hotline.db")]
+    #[error(
+        "database.url: `{0}` is neither sqlite://FILE nor postgres://USER@HOST/DATABASE, for instance sqlite://var/hotline.db"
+    )]
     Url(String),
     #[error("database: {path} cannot be written; check its owner and the disk, or set database.url")]
     Unwritable {
@@ -13,19 +15,19 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
-    #[error("database {file} cannot be opened")]
+    #[error("database {place} cannot be opened; is it running, and is database.url right?")]
     Open {
-        file: PathBuf,
+        place: String,
         #[source]
         source: sqlx::Error,
     },
-    #[error("database {file} has tables of version {found}, this program knows {known}; start a newer hotline")]
-    Newer { file: PathBuf, found: i64, known: i64 },
-    #[error("database {file}: migration {number} differs from the one that was applied; it was edited afterwards")]
-    Edited { file: PathBuf, number: i64 },
-    #[error("database {file}: migration {number} failed")]
+    #[error("database {place} has tables of version {found}, this program knows {known}; start a newer hotline")]
+    Newer { place: String, found: i64, known: i64 },
+    #[error("database {place}: migration {number} differs from the one that was applied; it was edited afterwards")]
+    Edited { place: String, number: i64 },
+    #[error("database {place}: migration {number} failed")]
     Migration {
-        file: PathBuf,
+        place: String,
         number: i64,
         #[source]
         source: sqlx::Error,

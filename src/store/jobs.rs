@@ -7,6 +7,8 @@ use uuid::Uuid;
 use super::{
     Store, StoreError, Tx,
     codec::{from_word, id, maybe_id, word},
+    database::Dialect,
+    sql::sql,
 };
 use crate::domain::{ids::JobId, time::UnixMs};
 
@@ -43,16 +45,29 @@ pub struct JobRow {
     pub created: UnixMs,
 }
 
+/// `$lock` lets two workers of PostgreSQL take two jobs instead of waiting for one.
+macro_rules! lease {
+    ($lock:literal) => {
+        concat!(
+            "UPDATE jobs SET state = 'leased', attempts = attempts + 1, lease = $3, worker = $4, leased_until = $5,
+                 updated = $2
+             WHERE id = (SELECT id FROM jobs
+                 WHERE kind = $1 AND ((state = 'waiting' AND run_at <= $2) OR (state = 'leased' AND leased_until <= $2))
+                 ORDER BY created, id LIMIT 1",
+            $lock,
+            ") RETURNING *"
+        )
+    };
+}
+
 impl Tx {
     /// Adds a job unless one of the same kind and key is there, whatever its state.
     ///
     /// * returns — whether it was new.
     pub async fn add_job(&mut self, kind: &str, key: &str) -> Result<bool, StoreError> {
         let (id, now) = (self.clock().uuid(), self.now().0);
-        let done = sqlx::query(
-            "INSERT INTO jobs (id, kind, key, state, attempts, run_at, created, updated)
-             VALUES ($1, $2, $3, 'waiting', 0, $4, $4, $4) ON CONFLICT (kind, key) DO NOTHING",
-        )
+        let done = sql("INSERT INTO jobs (id, kind, key, state, attempts, run_at, created, updated)
+             VALUES ($1, $2, $3, 'waiting', 0, $4, $4, $4) ON CONFLICT (kind, key) DO NOTHING")
         .bind(id.to_string())
         .bind(kind)
         .bind(key)
@@ -61,7 +76,7 @@ impl Tx {
         .await
         .map_err(StoreError::at("adding a job"))?;
         self.leaves_job();
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 
     /// Buries jobs whose lease ran out at their last attempt.
@@ -69,7 +84,7 @@ impl Tx {
     /// * returns — their keys.
     pub async fn bury_expired(&mut self, kind: &str, attempts: u32, reason: &str) -> Result<Vec<String>, StoreError> {
         let now = self.now().0;
-        let keys: Vec<(String,)> = sqlx::query_as(
+        let keys: Vec<(String,)> = sql(
             "UPDATE jobs SET state = 'dead', lease = NULL, leased_until = NULL, error = COALESCE(error, $4), updated = $2
              WHERE kind = $1 AND state = 'leased' AND leased_until <= $2 AND attempts >= $3
              RETURNING key",
@@ -87,14 +102,10 @@ impl Tx {
     /// Takes the oldest job that may run: one that waits, or one whose lease ran out.
     pub async fn lease_job(&mut self, kind: &str, worker: &str, until: UnixMs) -> Result<Option<JobRow>, StoreError> {
         let (lease, now) = (self.clock().uuid(), self.now().0);
-        let row: Option<Row> = sqlx::query_as(
-            "UPDATE jobs SET state = 'leased', attempts = attempts + 1, lease = $3, worker = $4, leased_until = $5,
-                 updated = $2
-             WHERE id = (SELECT id FROM jobs
-                 WHERE kind = $1 AND ((state = 'waiting' AND run_at <= $2) OR (state = 'leased' AND leased_until <= $2))
-                 ORDER BY created, id LIMIT 1)
-             RETURNING *",
-        )
+        let row: Option<Row> = sql(match self.dialect() {
+            Dialect::Sqlite => lease!(""),
+            Dialect::Postgres => lease!(" FOR UPDATE SKIP LOCKED"),
+        })
         .bind(kind)
         .bind(now)
         .bind(lease.to_string())
@@ -109,17 +120,16 @@ impl Tx {
     /// Moves the end of a lease. False: the lease is no longer ours.
     pub async fn extend_lease(&mut self, job: JobId, lease: Uuid, until: UnixMs) -> Result<bool, StoreError> {
         let now = self.now().0;
-        let done = sqlx::query(
-            "UPDATE jobs SET leased_until = $3, updated = $4 WHERE id = $1 AND lease = $2 AND state = 'leased'",
-        )
-        .bind(job.to_string())
-        .bind(lease.to_string())
-        .bind(until.0)
-        .bind(now)
-        .execute(self.connection())
-        .await
-        .map_err(StoreError::at("extending a lease"))?;
-        Ok(done.rows_affected() == 1)
+        let done =
+            sql("UPDATE jobs SET leased_until = $3, updated = $4 WHERE id = $1 AND lease = $2 AND state = 'leased'")
+                .bind(job.to_string())
+                .bind(lease.to_string())
+                .bind(until.0)
+                .bind(now)
+                .execute(self.connection())
+                .await
+                .map_err(StoreError::at("extending a lease"))?;
+        Ok(done == 1)
     }
 
     /// Ends a lease with a new state. False: the lease is no longer ours and nothing was changed.
@@ -135,31 +145,30 @@ impl Tx {
         error: Option<&str>,
     ) -> Result<bool, StoreError> {
         let now = self.now().0;
-        let done = sqlx::query(
-            "UPDATE jobs SET state = $3, attempts = $4, run_at = $5, error = COALESCE($6, error), lease = NULL,
+        let done =
+            sql("UPDATE jobs SET state = $3, attempts = $4, run_at = $5, error = COALESCE($6, error), lease = NULL,
                  worker = NULL, leased_until = NULL, updated = $7
-             WHERE id = $1 AND lease = $2 AND state = 'leased'",
-        )
-        .bind(job.to_string())
-        .bind(lease.to_string())
-        .bind(word(&state))
-        .bind(i64::from(attempts))
-        .bind(run_at.0)
-        .bind(error)
-        .bind(now)
-        .execute(self.connection())
-        .await
-        .map_err(StoreError::at("ending a lease"))?;
+             WHERE id = $1 AND lease = $2 AND state = 'leased'")
+            .bind(job.to_string())
+            .bind(lease.to_string())
+            .bind(word(&state))
+            .bind(i64::from(attempts))
+            .bind(run_at.0)
+            .bind(error)
+            .bind(now)
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::at("ending a lease"))?;
         if state == JobState::Waiting {
             self.leaves_job();
         }
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 
     /// Gives a dead job three new attempts. False: there is no such dead job.
     pub async fn revive_job(&mut self, job: JobId) -> Result<bool, StoreError> {
         let now = self.now().0;
-        let done = sqlx::query(
+        let done = sql(
             "UPDATE jobs SET state = 'waiting', attempts = 0, run_at = $2, updated = $2 WHERE id = $1 AND state = 'dead'",
         )
         .bind(job.to_string())
@@ -168,14 +177,14 @@ impl Tx {
         .await
         .map_err(StoreError::at("reviving a job"))?;
         self.leaves_job();
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 }
 
 impl Store {
     /// The job of this kind and key.
     pub async fn job(&self, kind: &str, key: &str) -> Result<Option<JobRow>, StoreError> {
-        let row: Option<Row> = sqlx::query_as("SELECT * FROM jobs WHERE kind = $1 AND key = $2")
+        let row: Option<Row> = sql("SELECT * FROM jobs WHERE kind = $1 AND key = $2")
             .bind(kind)
             .bind(key)
             .fetch_optional(self.readers())
@@ -186,7 +195,7 @@ impl Store {
 
     /// Jobs in a state, oldest first, at most 1,000.
     pub async fn jobs(&self, state: JobState) -> Result<Vec<JobRow>, StoreError> {
-        let rows: Vec<Row> = sqlx::query_as("SELECT * FROM jobs WHERE state = $1 ORDER BY created, id LIMIT 1000")
+        let rows: Vec<Row> = sql("SELECT * FROM jobs WHERE state = $1 ORDER BY created, id LIMIT 1000")
             .bind(word(&state))
             .fetch_all(self.readers())
             .await
@@ -196,13 +205,12 @@ impl Store {
 
     /// How many jobs stand where: (kind, state, count), done ones apart.
     pub async fn count_jobs(&self) -> Result<Vec<(String, JobState, i64)>, StoreError> {
-        let rows: Vec<(String, String, i64)> = sqlx::query_as(
-            "SELECT kind, state, CAST(COUNT(*) AS BIGINT) FROM jobs WHERE state <> 'done'
-             GROUP BY kind, state ORDER BY kind, state",
-        )
-        .fetch_all(self.readers())
-        .await
-        .map_err(StoreError::at("counting jobs"))?;
+        let rows: Vec<(String, String, i64)> =
+            sql("SELECT kind, state, CAST(COUNT(*) AS BIGINT) FROM jobs WHERE state <> 'done'
+             GROUP BY kind, state ORDER BY kind, state")
+            .fetch_all(self.readers())
+            .await
+            .map_err(StoreError::at("counting jobs"))?;
         rows.into_iter().map(|(kind, state, count)| Ok((kind, from_word(AT, state)?, count))).collect()
     }
 }

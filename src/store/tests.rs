@@ -193,7 +193,7 @@ async fn a_database_opened_again_keeps_its_rows_and_is_not_migrated_twice() {
 async fn tables_of_a_newer_program_are_left_alone() {
     let test = TestStore::sqlite().await;
     let mut tx = test.store.begin().await.expect("a writer");
-    sqlx::query("INSERT INTO migrations (number, sha256, applied) VALUES (999, '', 0)")
+    sql("INSERT INTO migrations (number, sha256, applied) VALUES (999, '', 0)")
         .execute(tx.connection())
         .await
         .expect("as a newer program would");
@@ -217,7 +217,7 @@ async fn two_processes_that_start_together_make_the_tables_once() {
 #[tokio::test]
 async fn an_unusable_place_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
-    for url in ["postgres://x", "sqlite://", "sqlite::memory:", "hotline.db"] {
+    for url in ["mysql://x", "sqlite://", "sqlite::memory:", "hotline.db"] {
         assert!(matches!(Store::open(url, Clock::system()).await, Err(StoreError::Url(_))), "{url}");
     }
     let file = folder.path().join("file");

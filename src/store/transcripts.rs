@@ -3,6 +3,7 @@
 use super::{
     Store, StoreError, Tx,
     codec::{from_json, json},
+    sql::sql,
 };
 use crate::domain::{ids::CallId, transcript::Transcript};
 
@@ -10,11 +11,9 @@ impl Tx {
     /// Stores the transcript of a call; a later one replaces it.
     pub async fn put_transcript(&mut self, call: CallId, transcript: &Transcript) -> Result<(), StoreError> {
         let now = self.now();
-        sqlx::query(
-            "INSERT INTO transcripts (call_id, utterances, final, made) VALUES ($1, $2, $3, $4)
+        sql("INSERT INTO transcripts (call_id, utterances, final, made) VALUES ($1, $2, $3, $4)
              ON CONFLICT (call_id) DO UPDATE
-             SET utterances = excluded.utterances, final = excluded.final, made = excluded.made",
-        )
+             SET utterances = excluded.utterances, final = excluded.final, made = excluded.made")
         .bind(call.to_string())
         .bind(json(&transcript.utterances))
         .bind(i64::from(transcript.r#final))
@@ -29,7 +28,7 @@ impl Tx {
 impl Store {
     /// The transcript of a call, if it was heard.
     pub async fn transcript(&self, call: CallId) -> Result<Option<Transcript>, StoreError> {
-        let row: Option<(String, i64)> = sqlx::query_as("SELECT utterances, final FROM transcripts WHERE call_id = $1")
+        let row: Option<(String, i64)> = sql("SELECT utterances, final FROM transcripts WHERE call_id = $1")
             .bind(call.to_string())
             .fetch_optional(self.readers())
             .await

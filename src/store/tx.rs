@@ -1,29 +1,37 @@
 //! A piece of writing that happens wholly or not at all.
 
-use sqlx::{Sqlite, SqliteConnection, Transaction};
 use tokio::sync::watch;
 
-use super::StoreError;
+use super::{
+    StoreError,
+    database::{Dialect, Writing},
+    listen,
+    sql::{Place, sql},
+};
 use crate::{clock::Clock, domain::time::UnixMs};
 
 /// An open write. Dropping it without [`Tx::commit`] undoes everything.
 ///
-/// Hold it only across statements, never across network, file or recognition work: there is one writer.
+/// Hold it only across statements, never across network, file or recognition work: SQLite has one writer.
 #[derive(Debug)]
 pub struct Tx {
-    inner: Transaction<'static, Sqlite>,
+    inner: Writing,
     clock: Clock,
     jobs: watch::Sender<u64>,
     left_jobs: bool,
 }
 
 impl Tx {
-    pub(super) fn new(inner: Transaction<'static, Sqlite>, clock: Clock, jobs: watch::Sender<u64>) -> Self {
+    pub(super) fn new(inner: Writing, clock: Clock, jobs: watch::Sender<u64>) -> Self {
         Self { inner, clock, jobs, left_jobs: false }
     }
 
     /// Makes everything lasting, then wakes workers if jobs were left.
-    pub async fn commit(self) -> Result<(), StoreError> {
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        if self.left_jobs && self.dialect() == Dialect::Postgres {
+            let tell = sql("SELECT CAST(pg_notify($1, current_schema()) AS TEXT)").bind(listen::JOBS);
+            tell.execute(self.connection()).await.map_err(StoreError::at("telling other processes"))?;
+        }
         self.inner.commit().await.map_err(StoreError::at("committing"))?;
         if self.left_jobs {
             self.jobs.send_modify(|commits| *commits = commits.wrapping_add(1));
@@ -33,7 +41,7 @@ impl Tx {
 
     /// Undoes everything; dropping does the same without waiting for it.
     pub async fn roll_back(self) -> Result<(), StoreError> {
-        self.inner.rollback().await.map_err(StoreError::at("rolling back"))
+        self.inner.roll_back().await.map_err(StoreError::at("rolling back"))
     }
 
     /// Wall time, for the rows written here.
@@ -45,8 +53,12 @@ impl Tx {
         &self.clock
     }
 
-    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
-        &mut self.inner
+    pub(super) fn connection(&mut self) -> Place<'_> {
+        self.inner.place()
+    }
+
+    pub(super) const fn dialect(&self) -> Dialect {
+        self.inner.dialect()
     }
 
     /// A job was written: somebody has to wake up once it is committed.

@@ -5,6 +5,7 @@ use sqlx::FromRow;
 use super::{
     Store, StoreError, Tx,
     codec::{from_word, id, word},
+    sql::sql,
 };
 use crate::domain::{ids::UserId, role::Role, time::UnixMs};
 
@@ -31,10 +32,8 @@ pub struct UserRow {
 impl Tx {
     /// Adds a person. [`StoreError::Duplicate`] when the name or the extension is taken.
     pub async fn add_user(&mut self, user: &UserRow) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO users (id, name, unit, extension, password, one_time, created)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
+        sql("INSERT INTO users (id, name, unit, extension, password, one_time, created)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)")
         .bind(user.id.to_string())
         .bind(&user.name)
         .bind(&user.unit)
@@ -46,7 +45,7 @@ impl Tx {
         .await
         .map_err(StoreError::at("adding a user with this name or extension"))?;
         for role in &user.roles {
-            sqlx::query("INSERT INTO user_roles (user_id, role) VALUES ($1, $2)")
+            sql("INSERT INTO user_roles (user_id, role) VALUES ($1, $2)")
                 .bind(user.id.to_string())
                 .bind(word(role))
                 .execute(self.connection())
@@ -61,7 +60,7 @@ impl Tx {
     /// * `hash` — SHA-256 in hex.
     pub async fn add_token(&mut self, user: UserId, hash: &str) -> Result<(), StoreError> {
         let now = self.now();
-        sqlx::query("INSERT INTO tokens (hash, user_id, created) VALUES ($1, $2, $3)")
+        sql("INSERT INTO tokens (hash, user_id, created) VALUES ($1, $2, $3)")
             .bind(hash)
             .bind(user.to_string())
             .bind(now.0)
@@ -73,7 +72,7 @@ impl Tx {
 
     /// How many people there are.
     pub async fn count_users(&mut self) -> Result<i64, StoreError> {
-        let (count,): (i64,) = sqlx::query_as("SELECT CAST(COUNT(*) AS BIGINT) FROM users")
+        let (count,): (i64,) = sql("SELECT CAST(COUNT(*) AS BIGINT) FROM users")
             .fetch_one(self.connection())
             .await
             .map_err(StoreError::at("counting users"))?;
@@ -84,23 +83,22 @@ impl Tx {
 impl Store {
     /// The person with this name.
     pub async fn user_named(&self, name: &str) -> Result<Option<UserRow>, StoreError> {
-        let row = sqlx::query_as("SELECT * FROM users WHERE name = $1").bind(name).fetch_optional(self.readers()).await;
+        let row = sql("SELECT * FROM users WHERE name = $1").bind(name).fetch_optional(self.readers()).await;
         self.with_roles(row).await
     }
 
     /// The person whose token has this hash.
     pub async fn user_by_token(&self, hash: &str) -> Result<Option<UserRow>, StoreError> {
-        let row =
-            sqlx::query_as("SELECT users.* FROM users JOIN tokens ON tokens.user_id = users.id WHERE tokens.hash = $1")
-                .bind(hash)
-                .fetch_optional(self.readers())
-                .await;
+        let row = sql("SELECT users.* FROM users JOIN tokens ON tokens.user_id = users.id WHERE tokens.hash = $1")
+            .bind(hash)
+            .fetch_optional(self.readers())
+            .await;
         self.with_roles(row).await
     }
 
     /// All people by name, at most 10,000.
     pub async fn users(&self) -> Result<Vec<UserRow>, StoreError> {
-        let rows: Vec<Row> = sqlx::query_as("SELECT * FROM users ORDER BY name LIMIT 10000")
+        let rows: Vec<Row> = sql("SELECT * FROM users ORDER BY name LIMIT 10000")
             .fetch_all(self.readers())
             .await
             .map_err(StoreError::at("listing users"))?;
@@ -115,7 +113,7 @@ impl Store {
         let Some(row) = row.map_err(StoreError::at("reading a user"))? else {
             return Ok(None);
         };
-        let roles: Vec<(String,)> = sqlx::query_as("SELECT role FROM user_roles WHERE user_id = $1")
+        let roles: Vec<(String,)> = sql("SELECT role FROM user_roles WHERE user_id = $1")
             .bind(&row.id)
             .fetch_all(self.readers())
             .await

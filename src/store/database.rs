@@ -1,0 +1,209 @@
+//! The two databases: how each is opened, written to and closed. What else differs between them stands here too.
+
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use sqlx::{
+    PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::{StoreError, sql::Place};
+
+/// Connections that read SQLite at once.
+const READERS: u32 = 8;
+/// Connections to PostgreSQL of one process; its own default allows 100 of all processes.
+const CONNECTIONS: u32 = 24;
+/// How long a writer waits for another process (a second `hotline` command) before it gives up.
+const BUSY: Duration = Duration::from_secs(10);
+/// How long a task waits for a connection of the pool.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Which of the two, where they differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// An open database.
+#[derive(Debug)]
+pub(super) enum Database {
+    /// A file: one connection that writes, many that read.
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
+    Postgres {
+        pool: PgPool,
+    },
+}
+
+/// An open write of either.
+#[derive(Debug)]
+pub(super) enum Writing {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// Where a database is, for people: a file, or host and name. Never a password.
+pub(super) fn place(url: &str) -> Result<String, StoreError> {
+    if is_postgres(url) {
+        return Ok(describe(&postgres_options(url)?));
+    }
+    Ok(file_of(url)?.display().to_string())
+}
+
+impl Database {
+    /// Opens what `url` names. The tables are brought up to date by `migrations`.
+    pub(super) async fn open(url: &str) -> Result<Self, StoreError> {
+        if is_postgres(url) { Self::open_postgres(url).await } else { Self::open_sqlite(url).await }
+    }
+
+    async fn open_sqlite(url: &str) -> Result<Self, StoreError> {
+        let file = file_of(url)?;
+        prove_writable(&file).await?;
+        let opened = |source| StoreError::Open { place: file.display().to_string(), source };
+        let options = SqliteConnectOptions::new()
+            .filename(&file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY)
+            .foreign_keys(true);
+        let pool = || SqlitePoolOptions::new().acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None);
+        let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(opened)?;
+        let readers = pool().max_connections(READERS);
+        let readers = readers.connect_with(options.pragma("query_only", "ON")).await.map_err(opened)?;
+        Ok(Self::Sqlite { writer, readers })
+    }
+
+    async fn open_postgres(url: &str) -> Result<Self, StoreError> {
+        let options = postgres_options(url)?;
+        let place = describe(&options);
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
+        let pool = pool.connect_with(options).await.map_err(|source| StoreError::Open { place, source })?;
+        Ok(Self::Postgres { pool })
+    }
+
+    pub(super) async fn begin(&self) -> Result<Writing, sqlx::Error> {
+        Ok(match self {
+            Self::Sqlite { writer, .. } => Writing::Sqlite(Box::pin(writer.begin_with("BEGIN IMMEDIATE")).await?),
+            Self::Postgres { pool } => Writing::Postgres(Box::pin(pool.begin()).await?),
+        })
+    }
+
+    pub(super) const fn readers(&self) -> Place<'_> {
+        match self {
+            Self::Sqlite { readers, .. } => Place::SqlitePool(readers),
+            Self::Postgres { pool } => Place::PostgresPool(pool),
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Self::Postgres { pool } => pool.close().await,
+        }
+    }
+}
+
+impl Writing {
+    pub(super) fn place(&mut self) -> Place<'_> {
+        match self {
+            Self::Sqlite(tx) => Place::SqliteConnection(tx as &mut SqliteConnection),
+            Self::Postgres(tx) => Place::PostgresConnection(tx as &mut PgConnection),
+        }
+    }
+
+    pub(super) const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(tx) => Box::pin(tx.commit()).await,
+            Self::Postgres(tx) => Box::pin(tx.commit()).await,
+        }
+    }
+
+    pub(super) async fn roll_back(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(tx) => Box::pin(tx.rollback()).await,
+            Self::Postgres(tx) => Box::pin(tx.rollback()).await,
+        }
+    }
+}
+
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+/// Reads the address and bounds what a statement may take: a lock that somebody keeps must not hang the house.
+fn postgres_options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    let options = PgConnectOptions::from_str(url).map_err(|_| StoreError::Url(without_password(url)))?;
+    Ok(options.application_name("hotline").options([
+        ("statement_timeout", "30s"),
+        ("lock_timeout", "10s"),
+        ("idle_in_transaction_session_timeout", "60s"),
+        ("timezone", "UTC"),
+    ]))
+}
+
+fn describe(options: &PgConnectOptions) -> String {
+    format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or_default())
+}
+
+/// The address as it may be shown.
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+        _ => url.to_owned(),
+    }
+}
+
+/// The file that an address names.
+fn file_of(url: &str) -> Result<PathBuf, StoreError> {
+    match url.strip_prefix("sqlite://") {
+        Some(path) if !path.is_empty() && !path.contains(['?', '#']) && path != ":memory:" => Ok(path.into()),
+        _ => Err(StoreError::Url(without_password(url))),
+    }
+}
+
+/// SQLite says "unable to open database file" for everything; this names the folder or file and the reason.
+async fn prove_writable(file: &Path) -> Result<(), StoreError> {
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        tokio::fs::create_dir_all(folder)
+            .await
+            .map_err(|source| StoreError::Unwritable { path: folder.to_owned(), source })?;
+    }
+    tokio::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(file)
+        .await
+        .map_err(|source| StoreError::Unwritable { path: file.to_owned(), source })?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        assert_eq!(place("postgres://city:secret@db.example:5433/line").expect("an address"), "db.example:5433/line");
+        assert_eq!(without_password("mysql://city:se@cret@db/line"), "mysql://…@db/line");
+        assert_eq!(place("sqlite://var/hotline.db").expect("an address"), "var/hotline.db");
+    }
+}

@@ -1,0 +1,52 @@
+//! Waking up for what other processes have committed. PostgreSQL tells; SQLite's other processes are found by polling.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{Store, StoreError, database::Database};
+
+/// Somebody left a job behind.
+pub(super) const JOBS: &str = "hotline_jobs";
+
+/// How long to wait before listening again once the database was away.
+const AGAIN: Duration = Duration::from_secs(3);
+
+impl Store {
+    /// Hears what other processes commit until `stopping`. While the database is away, polling goes on as without it.
+    pub async fn listen(self, stopping: CancellationToken) {
+        let Database::Postgres { pool } = &self.0.database else {
+            stopping.cancelled().await;
+            return;
+        };
+        loop {
+            let heard = async {
+                let mut listener = PgListener::connect_with(pool).await?;
+                listener.listen(JOBS).await?;
+                // What was committed before the first word is not lost: everybody looks once.
+                self.wake();
+                loop {
+                    listener.recv().await?;
+                    self.wake();
+                }
+            };
+            let trouble: Result<(), sqlx::Error> = tokio::select! {
+                trouble = heard => trouble,
+                () = stopping.cancelled() => return,
+            };
+            if let Err(source) = trouble {
+                let error = StoreError::at("listening for other processes")(source);
+                tracing::warn!(error = &error as &dyn std::error::Error, "store: not told of other processes' work");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => {}
+                () = stopping.cancelled() => return,
+            }
+        }
+    }
+
+    fn wake(&self) {
+        self.0.jobs.send_modify(|commits| *commits = commits.wrapping_add(1));
+    }
+}
