@@ -133,7 +133,11 @@ impl Writing {
     pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(tx) => Box::pin(tx.commit()).await,
-            Self::Postgres(tx) => Box::pin(tx.commit()).await,
+            Self::Postgres(mut tx) => {
+                // `COMMIT` after a failed statement rolls back and says nothing; any other statement says so.
+                Box::pin(sqlx::raw_sql("SELECT 1").execute(&mut *tx)).await?;
+                Box::pin(tx.commit()).await
+            }
         }
     }
 

@@ -56,6 +56,19 @@ on_every_database! {
         tx.commit().await.expect("committed");
     }
 
+    async fn a_write_that_failed_in_the_middle_is_never_said_to_be_lasting(test: TestStore) {
+        let (call, row) = (call(&test), case_row(&test, 1));
+        let mut tx = test.store.begin().await.expect("a writer");
+        tx.add_case(&row).await.expect("added");
+        let again = tx.add_case(&row).await;
+        assert!(matches!(again, Err(StoreError::Duplicate { .. })));
+        // SQLite goes on without the failed statement, PostgreSQL gives the whole up: either way the answer is true.
+        let written = tx.add_call(&call).await.is_ok();
+        let lasting = tx.commit().await.is_ok();
+        assert_eq!(test.store.call(call.id).await.expect("a look").is_some(), written && lasting);
+        assert_eq!(test.store.case_row(row.id).await.expect("a look").is_some(), lasting);
+    }
+
     async fn a_cancelled_writer_frees_the_way_for_the_next(test: TestStore) {
         let call = call(&test);
         let (store, row) = (test.store.clone(), call.clone());
@@ -105,8 +118,10 @@ on_every_database! {
         assert!(!tx.update_case(&late, 1).await.expect("an answer"), "somebody was faster");
         let event = StoredEvent { seq: 1, version: 1, at: UnixMs(0), actor: "{}".into(), body: "{}".into() };
         tx.append_event(newer.id, &event).await.expect("appended");
-        assert!(matches!(tx.append_event(newer.id, &event).await, Err(StoreError::Duplicate { .. })));
         tx.commit().await.expect("committed");
+        let mut tx = test.store.begin().await.expect("a writer");
+        assert!(matches!(tx.append_event(newer.id, &event).await, Err(StoreError::Duplicate { .. })));
+        drop(tx);
         assert_eq!(test.store.case_row(newer.id).await.expect("a look"), Some(newer));
     }
 
