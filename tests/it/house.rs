@@ -16,6 +16,7 @@ use sip_test::{
     CallReport, CallSpec,
     audio::{self, Side},
 };
+use sqlx::Connection;
 use tempfile::TempDir;
 
 /// Long enough for the slowest machine; a test that needs it has failed.
@@ -28,7 +29,9 @@ pub const HOTLINE: &str = env!("CARGO_BIN_EXE_hotline");
 pub struct House {
     folder: TempDir,
     settings: Vec<(String, String)>,
-    child: Option<Child>,
+    /// What each process is (`all`, or `edge`, `api`, `worker` side by side).
+    roles: Vec<&'static str>,
+    children: Vec<Child>,
     pub http: SocketAddr,
     pub sip: SocketAddr,
     token: String,
@@ -50,6 +53,20 @@ pub fn models() -> PathBuf {
         .clone()
 }
 
+/// A schema of its own in the tests' PostgreSQL, as an address; nothing where there is none.
+pub async fn postgres() -> Option<String> {
+    let Ok(url) = std::env::var("HOTLINE_TEST_POSTGRES") else {
+        println!("not run: PostgreSQL; HOTLINE_TEST_POSTGRES names none (`./dev test` starts one)");
+        return None;
+    };
+    let name = format!("it_{}", hotline::clock::Clock::system().uuid().simple());
+    let mut connection = sqlx::PgConnection::connect(&url).await.expect("the tests' PostgreSQL");
+    let make = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {name}")));
+    make.execute(&mut connection).await.expect("a schema");
+    let sign = if url.contains('?') { '&' } else { '?' };
+    Some(format!("{url}{sign}options[search_path]={name}"))
+}
+
 impl House {
     /// A fresh line with the real model.
     pub fn open() -> Self {
@@ -61,7 +78,6 @@ impl House {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut house = Self::closed(folder, settings);
         house.start();
-        house.token = house.make_token(&["agent", "dispatcher", "shift_leader"]);
         house
     }
 
@@ -83,7 +99,8 @@ impl House {
         let mut house = Self {
             folder,
             settings: all,
-            child: None,
+            roles: vec!["all"],
+            children: Vec::new(),
             http: nowhere,
             sip: nowhere,
             token: String::new(),
@@ -121,27 +138,42 @@ impl House {
         self.command(arguments).output().expect("hotline runs")
     }
 
+    /// Splits the line over processes from the next start on.
+    pub fn split(&mut self, roles: &[&'static str]) {
+        self.roles = roles.to_vec();
+    }
+
     /// Starts the line and waits until it says that it is ready.
     pub fn start(&mut self) {
-        let log = fs::File::options().create(true).append(true).open(self.folder().join("log")).expect("a log");
-        let mut child = self.command(&["serve"]).stdout(Stdio::piped()).stderr(log).spawn().expect("hotline starts");
-        let said = BufReader::new(child.stdout.take().expect("its output"));
         self.said.clear();
-        let mut line = String::new();
+        for role in self.roles.clone() {
+            self.start_one(role);
+        }
+        if self.token.is_empty() {
+            self.token = self.make_token(&["agent", "dispatcher", "shift_leader"]);
+        }
+    }
+
+    fn start_one(&mut self, role: &str) {
+        let log = fs::File::options().create(true).append(true).open(self.folder().join("log")).expect("a log");
+        let mut command = self.command(&["serve", "--role", role]);
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("hotline starts");
+        let said = BufReader::new(child.stdout.take().expect("its output"));
+        self.children.push(child);
+        let mut ready = None;
         for next in said.lines().map_while(Result::ok) {
             if next.starts_with("ready") {
-                line = next;
+                ready = Some(next);
                 break;
             }
             self.said.push(next);
         }
+        let Some(line) = ready else { panic!("the line did not start: {}", self.log()) };
         let address = |name: &str| -> Option<SocketAddr> {
             line.split_whitespace().find_map(|word| word.strip_prefix(name)?.parse().ok())
         };
-        let (Some(http), Some(sip)) = (address("http="), address("sip=")) else {
-            panic!("the line did not start: {line}{}", self.log());
-        };
-        (self.http, self.sip, self.child) = (http, sip, Some(child));
+        self.http = address("http=").unwrap_or(self.http);
+        self.sip = address("sip=").unwrap_or(self.sip);
     }
 
     /// What the line has logged so far.
@@ -149,23 +181,27 @@ impl House {
         fs::read_to_string(self.folder().join("log")).unwrap_or_default()
     }
 
-    /// Its process id.
+    /// Its process id; the first one's where it is split.
     pub fn pid(&self) -> u32 {
-        self.child.as_ref().expect("the line runs").id()
+        self.children.first().expect("the line runs").id()
     }
 
     /// Ends it as a power cut would.
     pub fn kill(&mut self) {
-        let mut child = self.child.take().expect("the line runs");
-        child.kill().expect("it can be killed");
-        child.wait().expect("it ends");
+        for mut child in self.children.drain(..) {
+            child.kill().expect("it can be killed");
+            child.wait().expect("it ends");
+        }
     }
 
-    /// Asks it to end, waits, and gives its exit code.
+    /// Asks it to end, waits, and gives its exit code; the worst one where it is split.
     pub fn stop(&mut self) -> Option<i32> {
-        let mut child = self.child.take().expect("the line runs");
-        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
-        child.wait().expect("it ends").code()
+        for child in &self.children {
+            Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
+        }
+        let codes: Option<Vec<_>> =
+            self.children.drain(..).map(|mut child| child.wait().expect("it ends").code()).collect();
+        codes?.into_iter().max()
     }
 
     fn make_token(&self, roles: &[&str]) -> String {
@@ -279,7 +315,7 @@ impl House {
 
 impl Drop for House {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
+        for child in &mut self.children {
             let _ = child.kill();
             let _ = child.wait();
         }

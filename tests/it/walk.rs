@@ -76,7 +76,7 @@ const FIELDS: [&str; 12] = [
     "secret",
 ];
 
-/// The caller's channel equals what was sent: correlation ≥ 0.95 after alignment, length to 20 ms.
+/// The caller's channel equals what was sent: correlation ≥ 0.95 after alignment, to its end, and then silence.
 async fn the_recording_is_what_was_said(house: &House, call: &str) {
     let path = format!("/api/v1/calls/{call}/recording");
     let file = house.folder().join("fetched.wav");
@@ -85,8 +85,10 @@ async fn the_recording_is_what_was_said(house: &House, call: &str) {
     let heard = audio::read(&file, Side::Left).expect("the recording");
     let best = audio::align(&sent, &heard, 8_000);
     assert!(best.correlation >= 0.95, "correlation {best:?}");
-    let differ = heard.len().abs_diff(sent.len());
-    assert!(differ <= 160, "{} samples were sent, {} recorded", sent.len(), heard.len());
+    assert!(heard.len() + 160 >= sent.len(), "{} samples were sent, {} recorded", sent.len(), heard.len());
+    // A busy machine hears of the hang-up a little later; nothing but silence may stand there.
+    let late = heard.get(sent.len() + 160..).unwrap_or_default();
+    assert!(late.len() < 8_000 && late.iter().all(|sample| *sample == 0), "{} samples after the end", late.len());
 
     let right = audio::read(&file, Side::Right).expect("the other side");
     let welcome = audio::read("config/prompts/welcome.wav".as_ref(), Side::Left).expect("the welcome");
