@@ -2,10 +2,11 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    testing::{MONDAY_NINE, TestStore, on_every_database},
+    testing::{MONDAY_NINE, TestStore, on_every_database, schema},
     *,
 };
 use crate::{
@@ -17,6 +18,9 @@ use crate::{
     },
     telemetry::Private,
 };
+
+/// A test that needs it has failed.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 
 on_every_database! {
     async fn a_call_is_kept_from_its_start_to_its_sealed_recording(test: TestStore) {
@@ -67,6 +71,28 @@ on_every_database! {
         let lasting = tx.commit().await.is_ok();
         assert_eq!(test.store.call(call.id).await.expect("a look").is_some(), written && lasting);
         assert_eq!(test.store.case_row(row.id).await.expect("a look").is_some(), lasting);
+    }
+
+    async fn tables_of_a_newer_program_are_left_alone(test: TestStore) {
+        let mut tx = test.store.begin().await.expect("a writer");
+        sql("INSERT INTO migrations (number, sha256, applied) VALUES (999, '', 0)")
+            .execute(tx.connection())
+            .await
+            .expect("as a newer program would");
+        tx.commit().await.expect("committed");
+        test.store.close().await;
+        let refused = Store::open(&test.url(), test.clock.clone()).await.expect_err("too new");
+        assert!(matches!(refused, StoreError::Newer { found: 999, .. }));
+        assert!(refused.to_string().contains("start a newer hotline"), "{refused}");
+    }
+
+    async fn tables_that_were_edited_afterwards_are_refused(test: TestStore) {
+        let mut tx = test.store.begin().await.expect("a writer");
+        sql("UPDATE migrations SET sha256 = 'other' WHERE number = 1").execute(tx.connection()).await.expect("edited");
+        tx.commit().await.expect("committed");
+        test.store.close().await;
+        let refused = Store::open(&test.url(), test.clock.clone()).await.expect_err("edited");
+        assert!(matches!(refused, StoreError::Edited { number: 1, .. }), "{refused}");
     }
 
     async fn a_cancelled_writer_frees_the_way_for_the_next(test: TestStore) {
@@ -205,28 +231,52 @@ async fn a_database_opened_again_keeps_its_rows_and_is_not_migrated_twice() {
 }
 
 #[tokio::test]
-async fn tables_of_a_newer_program_are_left_alone() {
-    let test = TestStore::sqlite().await;
-    let mut tx = test.store.begin().await.expect("a writer");
-    sql("INSERT INTO migrations (number, sha256, applied) VALUES (999, '', 0)")
-        .execute(tx.connection())
-        .await
-        .expect("as a newer program would");
-    tx.commit().await.expect("committed");
-    test.store.close().await;
-    let refused = Store::open(&test.url(), test.clock.clone()).await.expect_err("too new");
-    assert!(matches!(refused, StoreError::Newer { found: 999, .. }));
-    assert!(refused.to_string().contains("hotline.db"), "{refused}");
+async fn two_processes_that_start_together_make_the_tables_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = format!("sqlite://{}", folder.path().join("deep/er/hotline.db").display());
+    for url in std::iter::once(file).chain(schema().await) {
+        let open = || Store::open(&url, Clock::system());
+        let (one, two, three) = tokio::join!(open(), open(), open());
+        for store in [one, two, three] {
+            store.expect("opened").ready().await.expect("ready");
+        }
+    }
 }
 
 #[tokio::test]
-async fn two_processes_that_start_together_make_the_tables_once() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let url = format!("sqlite://{}", folder.path().join("deep/er/hotline.db").display());
-    let open = || Store::open(&url, Clock::system());
-    let (one, two) = tokio::join!(open(), open());
-    one.expect("the first").ready().await.expect("ready");
-    two.expect("the second").ready().await.expect("ready");
+async fn a_commit_in_one_process_wakes_the_workers_of_another_on_postgresql() {
+    let Some(here) = TestStore::postgres().await else { return };
+    let there = Store::open(&here.url(), here.clock.clone()).await.expect("a second process");
+    let stopping = CancellationToken::new();
+    let mut woken = there.jobs_left();
+    let listening = tokio::spawn(there.listen(stopping.clone()));
+    // The first word comes when it listens, the second for the job.
+    woken.changed().await.expect("it listens");
+    let mut tx = here.store.begin().await.expect("a writer");
+    assert!(tx.add_job("draft", "one").await.expect("added"));
+    tx.commit().await.expect("committed");
+    tokio::time::timeout(PATIENCE, woken.changed()).await.expect("told in time").expect("told");
+    stopping.cancel();
+    listening.await.expect("it ends when asked");
+}
+
+#[tokio::test]
+async fn two_workers_on_postgresql_take_two_jobs_without_waiting_for_each_other() {
+    let Some(test) = TestStore::postgres().await else { return };
+    let mut tx = test.store.begin().await.expect("a writer");
+    for key in ["one", "two"] {
+        tx.add_job("draft", key).await.expect("added");
+    }
+    tx.commit().await.expect("committed");
+    let until = UnixMs(MONDAY_NINE.0 + 60_000);
+    let (mut first, mut second) = (test.store.begin().await.expect("one"), test.store.begin().await.expect("two"));
+    let one = first.lease_job("draft", "a", until).await.expect("a lease").expect("a job");
+    // The first has not committed: without SKIP LOCKED this would wait for it.
+    let two = tokio::time::timeout(PATIENCE, second.lease_job("draft", "b", until)).await.expect("in time");
+    let two = two.expect("a lease").expect("another job");
+    assert_eq!((one.key.as_str(), two.key.as_str()), ("one", "two"));
+    first.commit().await.expect("committed");
+    second.commit().await.expect("committed");
 }
 
 #[tokio::test]
