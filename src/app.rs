@@ -1,16 +1,25 @@
 //! Builds the parts, starts the roles and ends them in order. The only file that knows everybody.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+mod reload;
+mod supervisor;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::ValueEnum;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::{net::TcpListener, sync::mpsc};
 
+use self::reload::{HangUp, Reload, Wish};
 use crate::{
     call::{self, Line, Prompts},
     cases::{self, Cases},
     clock::Clock,
-    config::Settings,
+    config::{ConfigError, Settings, Tls},
     domain::city::City,
     drafting::{CallFacts, Classifier, Drafter},
     http::{self, Health, Part, Readiness},
@@ -21,6 +30,7 @@ use crate::{
     sip::{Endpoint, Incoming, SipSettings},
     speech::work,
     store::Store,
+    telemetry::Telemetry,
     users::{FirstAdministrator, Users},
 };
 
@@ -58,6 +68,8 @@ pub struct App {
     alarm: Alarm,
     store: Store,
     media: Option<MediaPlane>,
+    reload: Reload,
+    hang_up: HangUp,
     /// Where the API listens; nothing where this process does not serve it.
     pub http: Option<SocketAddr>,
     /// Where INVITEs arrive; nothing where this process takes no calls.
@@ -87,7 +99,16 @@ struct Builder {
 
 impl App {
     /// Builds and starts what `role` asks for. Whatever cannot be had (port, folder, database) is an error now, not later.
-    pub async fn start(settings: Settings, role: Role, clock: Clock) -> anyhow::Result<Self> {
+    ///
+    /// * `file` — where the settings came from; SIGHUP reads it again.
+    pub async fn start(
+        settings: Settings,
+        file: PathBuf,
+        telemetry: Telemetry,
+        role: Role,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
+        let hang_up = HangUp::listen()?;
         let metrics = PrometheusBuilder::new().install_recorder()?;
         let started = clock.now();
         let city = Arc::new(settings.load_city()?);
@@ -104,6 +125,7 @@ impl App {
 
         // Ports first: a second line on this machine must not touch what belongs to the first.
         let listener = if role.serves() { Some(house.listen().await?) } else { None };
+        let tls = if role.serves() { house.tls(&file)? } else { None };
         let line = if role.takes_calls() { Some(house.bind_sip().await?) } else { None };
         let (http, sip) = (
             listener.as_ref().map(TcpListener::local_addr).transpose()?,
@@ -113,9 +135,12 @@ impl App {
             let found = cases::recover(&house.queue, &house.archive, started).await?;
             tracing::info!(imported = found.imported, interrupted = found.interrupted, "recovered");
         }
-        let media = match line {
-            Some((endpoint, incoming)) => Some(house.take_calls(endpoint, incoming)?),
-            None => None,
+        let (media, prompts) = match line {
+            Some((endpoint, incoming)) => {
+                let prompts = Prompts::load(&house.settings.line.prompts)?;
+                (Some(house.take_calls(endpoint, incoming, prompts.clone())?), Some(prompts))
+            }
+            None => (None, None),
         };
         if role.hears() {
             house.hear()?;
@@ -123,23 +148,37 @@ impl App {
         house.fold_metrics(metrics.clone());
         house.lifecycle.spawn("store", store.clone().listen(house.lifecycle.stopping()));
         if let Some(listener) = listener {
-            house.serve(listener, metrics);
+            house.serve(listener, tls.clone(), metrics);
         }
         let first = Users::new(store.clone()).init().await?;
-        Ok(Self { first, lifecycle: house.lifecycle, alarm, store, media, http, sip })
+        supervisor::tell(supervisor::READY);
+        let reload = Reload { file, running: house.settings, telemetry, prompts, tls, clock: house.clock };
+        Ok(Self { first, lifecycle: house.lifecycle, alarm, store, media, reload, hang_up, http, sip })
     }
 
     /// Runs until a signal asks to stop or a task ends unasked, then ends everything in order.
     ///
     /// A second signal ends it at once.
     pub async fn run(mut self) -> anyhow::Result<()> {
-        let failed = tokio::select! {
-            signal = stop_signal() => {
-                tracing::info!(signal, "stopping: open calls may end");
-                None
+        let stop = stop_signal();
+        tokio::pin!(stop);
+        let failed = loop {
+            tokio::select! {
+                signal = &mut stop => {
+                    tracing::info!(signal, "stopping: open calls may end");
+                    break None;
+                }
+                wish = self.hang_up.wish() => match wish {
+                    Wish::Reload => self.reload.run(),
+                    Wish::Stop => {
+                        tracing::info!("stopping: the terminal is gone; open calls may end");
+                        break None;
+                    }
+                },
+                task = self.alarm.raised() => break Some(task),
             }
-            task = self.alarm.raised() => Some(task),
         };
+        supervisor::tell(supervisor::STOPPING);
         let all_ended = tokio::select! {
             ended = self.lifecycle.stop(FAREWELL) => ended,
             signal = stop_signal() => {
@@ -167,6 +206,18 @@ impl Builder {
             .map_err(|error| anyhow::anyhow!("http.listen: cannot listen on TCP {address}: {error}"))
     }
 
+    /// TLS as the settings ask for it.
+    fn tls(&self, file: &Path) -> anyhow::Result<Option<http::Tls>> {
+        let (http, wanted) = (&self.settings.http, self.settings.http.tls());
+        let made = http::Certificate::of(&wanted, &http.tls_folder, http.listen, self.clock.now());
+        let certificate = made.map_err(|error| match wanted {
+            // Files that do not fit are a mistake in the settings; a folder that cannot be written is none.
+            Tls::Files { .. } => ConfigError::one(file.display(), "http.tls", error).into(),
+            _ => anyhow::Error::new(error).context("http.tls_folder"),
+        })?;
+        Ok(certificate.map(http::Tls::new).transpose()?)
+    }
+
     async fn bind_sip(&self) -> anyhow::Result<(Endpoint, mpsc::Receiver<Incoming>)> {
         let settings = SipSettings {
             listen: self.settings.sip.udp,
@@ -178,7 +229,12 @@ impl Builder {
         Ok(Endpoint::bind(settings, self.clock.clone()).await?)
     }
 
-    fn take_calls(&self, endpoint: Endpoint, incoming: mpsc::Receiver<Incoming>) -> anyhow::Result<MediaPlane> {
+    fn take_calls(
+        &self,
+        endpoint: Endpoint,
+        incoming: mpsc::Receiver<Incoming>,
+        prompts: Prompts,
+    ) -> anyhow::Result<MediaPlane> {
         let settings = MediaSettings {
             address: self.settings.sip.udp.ip(),
             ports: self.settings.rtp.range().unwrap_or_default(),
@@ -189,7 +245,7 @@ impl Builder {
             media: media.clone(),
             archive: self.archive.clone(),
             queue: self.queue.clone(),
-            prompts: Prompts::load(&self.settings.line.prompts)?,
+            prompts,
             clock: self.clock.clone(),
             longest: self.settings.line.max_call(),
             grace: call::Parts::GRACE,
@@ -239,7 +295,7 @@ impl Builder {
         });
     }
 
-    fn serve(&self, listener: TcpListener, metrics: PrometheusHandle) {
+    fn serve(&self, listener: TcpListener, tls: Option<http::Tls>, metrics: PrometheusHandle) {
         let parts = http::Parts {
             store: self.store.clone(),
             archive: self.archive.clone(),
@@ -248,10 +304,11 @@ impl Builder {
             clock: self.clock.clone(),
             readiness: self.readiness.clone(),
             metrics,
+            limits: http::Limits::new(&self.settings.http, self.clock.clone()),
         };
         let stopping = self.lifecycle.stopping();
         self.lifecycle.spawn("http", async move {
-            if let Err(error) = http::serve(parts, listener, stopping).await {
+            if let Err(error) = http::serve(parts, listener, tls, stopping).await {
                 tracing::error!(%error, "the HTTP listener broke");
             }
         });

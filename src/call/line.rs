@@ -1,6 +1,11 @@
 //! The line: takes calls, gives each a task, hands the media plane's events round, and lets calls end at a stop.
 
-use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use tokio::{
     sync::mpsc,
@@ -37,9 +42,13 @@ pub struct Parts {
     pub grace: Duration,
 }
 
-/// What the line says, loaded once.
-#[derive(Clone)]
-pub struct Prompts {
+/// What the line says. Cheap to clone; new announcements show in all clones.
+#[derive(Clone, Debug)]
+pub struct Prompts(Arc<RwLock<Spoken>>);
+
+/// The announcements of one call, the same from its beginning to its end.
+#[derive(Clone, Debug)]
+pub(super) struct Spoken {
     welcome: Arc<Prompt>,
     goodbye: Arc<Prompt>,
 }
@@ -73,9 +82,23 @@ impl Prompts {
             let path = folder.join(which.name()).with_extension("wav");
             Prompt::load(&path).map(Arc::new).map_err(LineError::Prompt)
         };
-        Ok(Self { welcome: read(Announcement::Welcome)?, goodbye: read(Announcement::Goodbye)? })
+        let spoken = Spoken { welcome: read(Announcement::Welcome)?, goodbye: read(Announcement::Goodbye)? };
+        Ok(Self(Arc::new(RwLock::new(spoken))))
     }
 
+    /// Takes the announcements of `other` for calls that begin from now on.
+    pub fn replace(&self, other: &Self) {
+        let spoken = other.now();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = spoken;
+    }
+
+    /// What a call that begins now says.
+    pub(super) fn now(&self) -> Spoken {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Spoken {
     pub(super) fn get(&self, which: Announcement) -> Arc<Prompt> {
         match which {
             Announcement::Welcome => self.welcome.clone(),
@@ -175,5 +198,27 @@ impl Line {
     fn count(&self) {
         let open = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
         metrics::gauge!("calls_open").set(f64::from(open));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn new_announcements_are_for_the_calls_that_begin_after_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["welcome", "goodbye"] {
+            fs::copy("config/prompts/hold.wav", folder.path().join(name).with_extension("wav")).expect("a copy");
+        }
+        let prompts = Prompts::load(Path::new("config/prompts")).expect("the demo's announcements");
+        let (before, old) = (prompts.now(), prompts.now().get(Announcement::Welcome));
+        let new = Prompts::load(folder.path()).expect("other announcements");
+        prompts.clone().replace(&new);
+        assert_eq!(before.get(Announcement::Welcome).pcm, old.pcm, "a call keeps its announcements");
+        assert_eq!(prompts.now().get(Announcement::Welcome).pcm, new.now().get(Announcement::Welcome).pcm);
+        assert_ne!(prompts.now().get(Announcement::Goodbye).pcm, before.get(Announcement::Goodbye).pcm);
     }
 }

@@ -12,7 +12,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     core::{Action, Announcement, Call, Event},
     ledger::{self, NOTES, Note, Presence},
-    line::Parts,
+    line::{Parts, Spoken},
 };
 use crate::{
     domain::{
@@ -64,6 +64,7 @@ pub(super) async fn call(
         phases: Phases::begin(parts.clock.instant()),
         ended: None,
         notes,
+        spoken: parts.prompts.now(),
         parts: parts.clone(),
     };
     // Dropping the runner ends the notes, and thereby the ledger.
@@ -72,6 +73,7 @@ pub(super) async fn call(
 
 struct Runner {
     parts: Arc<Parts>,
+    spoken: Spoken,
     facts: CallFacts,
     core: Call,
     incoming: Option<Incoming>,
@@ -209,7 +211,7 @@ impl Runner {
                 None
             }
             Action::Play(which) => {
-                self.command(MediaCommand::Play(self.parts.prompts.get(which)));
+                self.command(MediaCommand::Play(self.spoken.get(which)));
                 None
             }
             Action::StopPlaying => {

@@ -43,7 +43,7 @@ pub(super) fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
     let drafter = drafter(&settings)?;
     let transcript = match (&command.file, &command.text) {
         (Some(file), _) => {
-            crate::telemetry::init(&settings.log);
+            crate::telemetry::Telemetry::start(&settings.log);
             let files = ModelFiles::locate(&settings.speech.models, &settings.speech.model)?;
             let mut progress = Progress::new();
             progress.say("loading the model");

@@ -100,6 +100,8 @@ fn on_store<T>(settings: &Settings, work: impl AsyncFnOnce(Store) -> anyhow::Res
 /// Parses the arguments, runs the subcommand and says in one sentence what went wrong.
 #[expect(clippy::print_stderr, reason = "the last word of a command goes to standard error")]
 pub fn run() -> ExitCode {
+    // Every TLS connection of this process uses this one; nothing was installed before it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = Cli::parse();
     let outcome = match &cli.command {
         Command::Classify(command) => classify::run(&cli, command),

@@ -7,7 +7,7 @@ use super::{Cli, user};
 use crate::{
     app::{App, Role},
     clock::Clock,
-    telemetry,
+    telemetry::Telemetry,
 };
 
 #[derive(Debug, Args)]
@@ -20,10 +20,11 @@ pub(super) struct Serve {
 #[expect(clippy::print_stdout, reason = "for those who start it: its ports")]
 pub(super) fn run(cli: &Cli, serve: &Serve) -> anyhow::Result<()> {
     let settings = cli.settings()?;
-    telemetry::init(&settings.log);
+    let telemetry = Telemetry::start(&settings.log);
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
     runtime.block_on(async {
-        let app = Box::pin(App::start(settings, serve.role, Clock::system())).await?;
+        let start = App::start(settings, cli.config.clone(), telemetry, serve.role, Clock::system());
+        let app = Box::pin(start).await?;
         if let Some(first) = &app.first {
             user::tell_first(first);
         }

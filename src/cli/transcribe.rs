@@ -22,7 +22,7 @@ pub(super) struct Command {
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
 pub(super) fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
     let settings = cli.settings()?;
-    crate::telemetry::init(&settings.log);
+    crate::telemetry::Telemetry::start(&settings.log);
     let settings = settings.speech;
     let files = ModelFiles::locate(&settings.models, &settings.model)?;
     let mut progress = Progress::new();

@@ -7,6 +7,7 @@ use clap::Args;
 use crate::{
     config::Log,
     speech::{ModelFiles, work},
+    telemetry::Telemetry,
 };
 
 #[derive(Debug, Args)]
@@ -20,7 +21,7 @@ pub(super) struct Command {
 }
 
 pub(super) fn run(command: &Command) -> anyhow::Result<()> {
-    crate::telemetry::init(&Log { filter: "info".into(), json: false });
+    Telemetry::start(&Log { filter: "info".into(), json: false });
     let files = ModelFiles::locate(&command.models, &command.model);
     Ok(work::serve(files, &command.prompt)?)
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, fs, path::Path};
 
-use super::Settings;
+use super::{Settings, Tls};
 use crate::domain::city::City;
 
 /// One thing to mend.
@@ -74,6 +74,18 @@ pub(super) fn check(settings: &Settings, file: &Path) -> Result<(), ConfigError>
         let place = if std::env::var_os(&variable).is_some() { variable } else { file.display().to_string() };
         mistakes.push(Mistake { place, key: key.into(), problem });
     };
+    if let Tls::Files { certificate, key } = settings.http.tls() {
+        for path in [certificate, key] {
+            if let Err(error) = fs::File::open(&path) {
+                wrong("http.tls", format!("file {} cannot be read: {error}", path.display()));
+            }
+        }
+    }
+    for (key, value) in [("http.rate_per_second", settings.http.rate_per_second), ("http.burst", settings.http.burst)] {
+        if !(1..=1_000_000).contains(&value) {
+            wrong(key, format!("{value} is not between 1 and 1000000"));
+        }
+    }
     if settings.rtp.range().is_none() {
         wrong("rtp.ports", format!("`{}` is not a range such as 20000-29999 (from 1024)", settings.rtp.ports));
     }
@@ -114,10 +126,21 @@ pub(super) fn check(settings: &Settings, file: &Path) -> Result<(), ConfigError>
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&settings.log.filter) {
         wrong("log.filter", error.to_string());
     }
+    if let Some(endpoint) = &settings.telemetry.otlp_endpoint
+        && !is_collector(endpoint)
+    {
+        wrong("telemetry.otlp_endpoint", "is no address such as http://127.0.0.1:4318 (without a password)".into());
+    }
     if let Err(error) = load_city(&settings.city.file) {
         mistakes.extend(error.mistakes);
     }
     if mistakes.is_empty() { Ok(()) } else { Err(ConfigError { mistakes }) }
+}
+
+/// An address with a password in it would stand in the log when the collector is away.
+fn is_collector(endpoint: &str) -> bool {
+    reqwest::Url::parse(endpoint)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some() && url.username().is_empty())
 }
 
 /// Reads the city and checks that every reference in it resolves.
@@ -167,9 +190,13 @@ mod tests {
         settings.rtp.ports = "9".into();
         settings.line.numbers = vec!["12a45".into()];
         settings.city.file = "config/absent.json".into();
-        let error = check(&settings, Path::new("hotline.toml")).expect_err("three mistakes");
+        settings.http.tls = Some(Tls::Files { certificate: "absent.crt".into(), key: "config/hotline.toml".into() });
+        settings.http.burst = 0;
+        settings.telemetry.otlp_endpoint = Some("127.0.0.1:4318".into());
+        let error = check(&settings, Path::new("hotline.toml")).expect_err("six mistakes");
         let keys: Vec<_> = error.mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
-        assert_eq!(keys, ["rtp.ports", "line.numbers", ""]);
+        assert_eq!(keys, ["http.tls", "http.burst", "rtp.ports", "line.numbers", "telemetry.otlp_endpoint", ""]);
+        assert!(error.to_string().contains("absent.crt"), "{error}");
         assert!(error.to_string().contains("config/absent.json"));
     }
 }

@@ -4,8 +4,10 @@
 //! one go. Nothing is read from the environment anywhere else.
 
 mod check;
+mod tls;
 
 use std::{
+    ffi::OsString,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -18,6 +20,7 @@ use figment::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use check::{ConfigError, Mistake};
+pub use tls::Tls;
 
 use crate::domain::city::City;
 
@@ -34,6 +37,7 @@ pub struct Settings {
     pub speech: Speech,
     pub city: CityFile,
     pub log: Log,
+    pub telemetry: Telemetry,
 }
 
 /// The HTTP listener.
@@ -41,6 +45,14 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 pub struct Http {
     pub listen: SocketAddr,
+    /// `off`, `self-signed` or `CERT:KEY`; without it `off` on loopback, `self-signed` elsewhere.
+    pub tls: Option<Tls>,
+    /// Folder in which the self-signed certificate is made and kept.
+    pub tls_folder: PathBuf,
+    /// Requests a second that one client may send on average.
+    pub rate_per_second: u32,
+    /// Requests that one client may send at once.
+    pub burst: u32,
 }
 
 /// SIP transports.
@@ -126,10 +138,24 @@ pub struct Log {
     pub json: bool,
 }
 
+/// Where traces go.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// An OpenTelemetry collector that takes OTLP over HTTP, `http://127.0.0.1:4318`; without it no traces are made.
+    pub otlp_endpoint: Option<String>,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            http: Http { listen: ([127, 0, 0, 1], 8080).into() },
+            http: Http {
+                listen: ([127, 0, 0, 1], 8080).into(),
+                tls: None,
+                tls_folder: "var/tls".into(),
+                rate_per_second: 300,
+                burst: 600,
+            },
             sip: Sip { udp: ([127, 0, 0, 1], 5060).into(), advertise: None },
             rtp: Rtp { ports: "20000-29999".into(), shards: 1 },
             line: Line {
@@ -148,6 +174,7 @@ impl Default for Settings {
             },
             city: CityFile { file: "config/demo-city.json".into(), classifier: "models/classifier".into() },
             log: Log { filter: "info".into(), json: false },
+            telemetry: Telemetry::default(),
         }
     }
 }
@@ -185,6 +212,7 @@ impl Settings {
                 "storage" => mistakes_in::<Storage>(figment, name, file),
                 "speech" => mistakes_in::<Speech>(figment, name, file),
                 "city" => mistakes_in::<CityFile>(figment, name, file),
+                "telemetry" => mistakes_in::<Telemetry>(figment, name, file),
                 _ => mistakes_in::<Log>(figment, name, file),
             })
             .collect();
@@ -203,9 +231,22 @@ impl Settings {
     }
 }
 
+/// Where systemd wants to be told how far the process is, if it started it (`Type=notify`).
+pub fn supervisor() -> Option<OsString> {
+    std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty())
+}
+
 fn mistakes_in<T: DeserializeOwned>(figment: &Figment, section: &str, file: &Path) -> Vec<Mistake> {
     let read = figment.focus(section).extract::<T>();
     read.err().map(|error| ConfigError::from_figment(error, section, file).mistakes).unwrap_or_default()
+}
+
+impl Http {
+    /// Whether TLS is spoken, and with which certificate.
+    pub fn tls(&self) -> Tls {
+        let usual = || if self.listen.ip().is_loopback() { Tls::Off } else { Tls::SelfSigned };
+        self.tls.clone().unwrap_or_else(usual)
+    }
 }
 
 impl Rtp {

@@ -48,6 +48,7 @@ impl<R: Needs> FromRequestParts<App> for Who<R> {
             None => None,
         };
         let user = user.ok_or_else(|| Kind::Unauthorized.because("send `Authorization: Bearer TOKEN`"))?;
+        app.limits.prove(&parts.headers);
         match judge(R::RIGHT, &user.roles) {
             Verdict::Allowed => Ok(Self { user, right: PhantomData }),
             Verdict::Forbidden => Err(Kind::Forbidden.problem()),

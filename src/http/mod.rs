@@ -2,20 +2,24 @@
 //!
 //! A handler takes what the extractors read and authorised, asks one service, and shapes the answer: no rules here but
 //! the table of `rights`. Every error is a problem of RFC 9457 (see `problem`); every request has an id, a limit of
-//! time and of size.
+//! time and of size; every client has a share (see `limits`).
 
 mod callbacks;
 mod calls;
 mod cases;
+mod certificate;
 mod city;
 mod docs;
 mod door;
 mod extract;
 mod health;
+mod limits;
+mod names;
 mod problem;
 mod recordings;
 mod rights;
 mod serve;
+mod tls;
 mod view;
 
 use std::{io, ops::Deref, sync::Arc, time::Duration};
@@ -29,7 +33,10 @@ use utoipa::{OpenApi, openapi::OpenApi as Api};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
+pub use certificate::{Certificate, TlsError};
 pub use health::{Health, Part, Readiness};
+pub use limits::Limits;
+pub use tls::Tls;
 
 use crate::{cases::Cases, clock::Clock, domain::city::City, recording::Archive, store::Store, users::Users};
 
@@ -48,14 +55,22 @@ pub struct Parts {
     pub clock: Clock,
     pub readiness: Readiness,
     pub metrics: PrometheusHandle,
+    pub limits: Limits,
 }
 
 /// Answers requests until `stopping`, then lets running ones end.
 ///
+/// * `tls` — without it the port speaks plain HTTP.
+///
 /// # Errors
 /// Only when the listener itself is broken.
-pub async fn serve(parts: Parts, listener: TcpListener, stopping: CancellationToken) -> io::Result<()> {
-    serve::run(router(parts), listener, stopping).await
+pub async fn serve(
+    parts: Parts,
+    listener: TcpListener,
+    tls: Option<Tls>,
+    stopping: CancellationToken,
+) -> io::Result<()> {
+    serve::run(router(parts), listener, tls, stopping).await
 }
 
 /// The description of the API, as `/openapi.json` gives it.

@@ -1,5 +1,7 @@
 //! Every error as RFC 9457 `application/problem+json` with a stable `type`.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -44,6 +46,7 @@ pub(super) enum Kind {
     MediaType,
     Range,
     Refused,
+    TooMany,
     Internal,
     Unavailable,
 }
@@ -64,6 +67,7 @@ impl Kind {
             }
             Self::Range => ("range", StatusCode::RANGE_NOT_SATISFIABLE, "The range lies outside of the recording"),
             Self::Refused => ("refused", StatusCode::UNPROCESSABLE_ENTITY, "The rules of the case do not allow this"),
+            Self::TooMany => ("too-many", StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The server failed"),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Try again in a moment"),
         }
@@ -82,6 +86,7 @@ impl Kind {
             Self::MediaType,
             Self::Range,
             Self::Refused,
+            Self::TooMany,
             Self::Internal,
             Self::Unavailable,
         ]
@@ -108,7 +113,16 @@ impl Kind {
     }
 }
 
+/// The member that also stands in the header of its name, seconds.
+const RETRY_AFTER: &str = "retry_after";
+
 impl Problem {
+    /// Too many requests of one client.
+    pub(super) fn too_many(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Kind::TooMany.because(format!("try again in {seconds} s")).with(RETRY_AFTER, seconds.max(1))
+    }
+
     /// Adds a member for programs.
     pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.members.insert(name.into(), value.into());
@@ -135,6 +149,9 @@ impl IntoResponse for Problem {
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        if let Some(seconds) = self.members.get(RETRY_AFTER).and_then(Value::as_u64) {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response.extensions_mut().insert(self);
         response

@@ -1,16 +1,34 @@
 //! The listener: takes connections, bounds them, ends them.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
-use axum::Router;
-use hyper::server::conn::http1;
+use axum::{Router, response::Response};
+use hyper::{
+    Request,
+    body::Incoming,
+    rt::{Read, Write},
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
 use tokio_util::sync::CancellationToken;
+
+use super::tls::{Greeting, Tls, elsewhere};
 
 /// Connections at once; more wait in the kernel's queue.
 const CONNECTIONS: usize = 1_024;
@@ -23,10 +41,37 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// Pause after a failed accept (no file descriptors left), so that it does not spin.
 const BREATH: Duration = Duration::from_millis(200);
 
+/// The other end of a request's connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    /// Whether it came over TLS.
+    pub(super) encrypted: bool,
+}
+
+impl Default for Peer {
+    fn default() -> Self {
+        Self { address: Ipv4Addr::UNSPECIFIED.into(), encrypted: false }
+    }
+}
+
+/// What all connections share.
+struct Listener {
+    router: Router,
+    server: http1::Builder,
+    tls: Option<Tls>,
+}
+
 /// Serves until `stopping`, then lets running answers end.
-pub(super) async fn run(router: Router, listener: TcpListener, stopping: CancellationToken) -> io::Result<()> {
+pub(super) async fn run(
+    router: Router,
+    listener: TcpListener,
+    tls: Option<Tls>,
+    stopping: CancellationToken,
+) -> io::Result<()> {
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
+    let shared = Arc::new(Listener { router, server, tls });
     let (places, graceful) = (Arc::new(Semaphore::new(CONNECTIONS)), GracefulShutdown::new());
     loop {
         let place = tokio::select! {
@@ -37,8 +82,8 @@ pub(super) async fn run(router: Router, listener: TcpListener, stopping: Cancell
             () = stopping.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(BREATH).await;
@@ -47,13 +92,12 @@ pub(super) async fn run(router: Router, listener: TcpListener, stopping: Cancell
         };
         // Small answers should not wait for more; without it they only come later.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
-        let connection = server.serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
+        let (shared, watcher, stopping) = (shared.clone(), graceful.watcher(), stopping.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
-            }
+            let open = metrics::gauge!("hotline_http_connections");
+            open.increment(1);
+            shared.take(stream, address.ip(), watcher, stopping).await;
+            open.decrement(1);
             drop(place);
         });
     }
@@ -61,4 +105,50 @@ pub(super) async fn run(router: Router, listener: TcpListener, stopping: Cancell
         tracing::warn!("some answers did not end in time");
     }
     Ok(())
+}
+
+impl Listener {
+    /// One connection from its first byte to its end.
+    async fn take(&self, stream: TcpStream, address: IpAddr, watcher: Watcher, stopping: CancellationToken) {
+        let Some(tls) = &self.tls else {
+            return self.answer(stream, Peer { address, encrypted: false }, watcher).await;
+        };
+        let greeted = tokio::select! {
+            () = stopping.cancelled() => return,
+            greeted = tls.greet(stream) => greeted,
+        };
+        match greeted {
+            Ok(Greeting::Tls(stream)) => self.answer(*stream, Peer { address, encrypted: true }, watcher).await,
+            Ok(Greeting::Plain(stream)) => {
+                let lead = service_fn(async |request: Request<Incoming>| Ok::<_, Infallible>(elsewhere(&request)));
+                let mut server = self.server.clone();
+                converse(server.keep_alive(false), TokioIo::new(stream), lead, watcher).await;
+            }
+            Err(error) => {
+                metrics::counter!("hotline_http_handshakes_failed_total").increment(1);
+                tracing::debug!(%error, "a TLS handshake failed");
+            }
+        }
+    }
+
+    async fn answer(&self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer, watcher: Watcher) {
+        let routes = TowerToHyperService::new(self.router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            routes.call(request)
+        });
+        converse(&self.server, TokioIo::new(stream), service, watcher).await;
+    }
+}
+
+/// Reads requests and writes answers until one side has enough.
+async fn converse(
+    server: &http1::Builder,
+    io: impl Read + Write + Unpin + 'static,
+    service: impl Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    watcher: Watcher,
+) {
+    if let Err(error) = watcher.watch(server.serve_connection(io, service)).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
 }

@@ -29,6 +29,7 @@ pub const HOTLINE: &str = env!("CARGO_BIN_EXE_hotline");
 pub struct House {
     folder: TempDir,
     settings: Vec<(String, String)>,
+    file: Option<PathBuf>,
     /// What each process is (`all`, or `edge`, `api`, `worker` side by side).
     roles: Vec<&'static str>,
     children: Vec<Child>,
@@ -89,6 +90,7 @@ impl House {
         let path = folder.path().display().to_string();
         let all: Vec<(String, String)> = vec![
             ("HTTP__LISTEN".into(), nowhere.to_string()),
+            ("HTTP__TLS_FOLDER".into(), format!("{path}/tls")),
             ("SIP__UDP".into(), nowhere.to_string()),
             ("RTP__PORTS".into(), "30000-39999".into()),
             ("DATABASE__URL".into(), format!("sqlite://{path}/hotline.db")),
@@ -99,6 +101,7 @@ impl House {
         let mut house = Self {
             folder,
             settings: all,
+            file: None,
             roles: vec!["all"],
             children: Vec::new(),
             http: nowhere,
@@ -118,6 +121,18 @@ impl House {
         self.settings.push((key.into(), value.into()));
     }
 
+    /// Leaves a setting to the file or the default.
+    pub fn unset(&mut self, key: &str) {
+        self.settings.retain(|(known, _)| known != key);
+    }
+
+    /// Writes a settings file of this line's own; what [`House::set`] says goes before it.
+    pub fn write_file(&mut self, text: &str) {
+        let file = self.folder().join("hotline.toml");
+        fs::write(&file, text).expect("a settings file");
+        self.file = Some(file);
+    }
+
     /// Where everything of this line lies.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -127,6 +142,9 @@ impl House {
     pub fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = Command::new(HOTLINE);
         command.args(arguments);
+        if let Some(file) = &self.file {
+            command.arg("--config").arg(file);
+        }
         for (key, value) in &self.settings {
             command.env(format!("HOTLINE__{key}"), value);
         }
@@ -196,12 +214,18 @@ impl House {
 
     /// Asks it to end, waits, and gives its exit code; the worst one where it is split.
     pub fn stop(&mut self) -> Option<i32> {
-        for child in &self.children {
-            Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
-        }
+        self.signal("TERM");
         let codes: Option<Vec<_>> =
             self.children.drain(..).map(|mut child| child.wait().expect("it ends").code()).collect();
         codes?.into_iter().max()
+    }
+
+    /// Sends it a signal, to each process where it is split.
+    pub fn signal(&self, name: &str) {
+        for child in &self.children {
+            let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+            assert!(sent.expect("kill runs").success(), "SIG{name}");
+        }
     }
 
     fn make_token(&self, roles: &[&str]) -> String {

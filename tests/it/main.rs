@@ -6,6 +6,7 @@ mod databases;
 mod house;
 mod layers;
 mod noise;
+mod reload;
 mod samples;
 mod speech;
 mod trouble;

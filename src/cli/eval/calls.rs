@@ -89,7 +89,7 @@ struct CallReport {
 
 pub(super) fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
     let settings = cli.settings()?;
-    crate::telemetry::init(&settings.log);
+    crate::telemetry::Telemetry::start(&settings.log);
     let calls = manifest::read(&command.dir)?;
     let city = settings.load_city()?;
     let drafter = draft::drafter(&settings)?;

@@ -3,6 +3,8 @@
 mod calls;
 mod cases;
 mod errors;
+mod guard;
+mod tls;
 mod whole;
 
 use std::{sync::Arc, time::Duration};
@@ -14,7 +16,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Health, Part, Parts, Readiness};
+use super::{Health, Limits, Part, Parts, Readiness, Tls};
 use crate::{
     cases::{Cases, Drafted},
     clock::Clock,
@@ -81,6 +83,11 @@ impl Answer {
 
 impl House {
     async fn open() -> Self {
+        Self::behind(None, |_| {}).await
+    }
+
+    /// A door with TLS, or with some parts changed.
+    async fn behind(tls: Option<Tls>, change: impl FnOnce(&mut Parts)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Clock::standing_at(NINE);
         // The client speaks TLS with whichever provider the process names; only the first naming counts.
@@ -96,7 +103,7 @@ impl House {
         for part in [Part::Database, Part::Storage, Part::Sip, Part::Worker] {
             readiness.set(part, Health::Up);
         }
-        let parts = Parts {
+        let mut parts = Parts {
             store: store.clone(),
             archive: archive.clone(),
             cases: cases.clone(),
@@ -104,11 +111,14 @@ impl House {
             clock: clock.clone(),
             readiness: readiness.clone(),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
+            limits: Limits::new(&Settings::default().http, Clock::system()),
         };
+        change(&mut parts);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().expect("an address"));
         let stopping = CancellationToken::new();
-        tokio::spawn(super::serve(parts.clone(), listener, stopping.clone()));
+        tokio::spawn(super::serve(parts.clone(), listener, tls, stopping.clone()));
         let client = reqwest::Client::builder().timeout(Duration::from_mins(1)).build().expect("a client");
         Self {
             url,
