@@ -1,7 +1,7 @@
 //! `hotline`: a city's 12345 line in one program. The rooms follow the walk of a call.
 //!
 //! * [`sip`] takes the INVITE and keeps the dialog; [`media`] moves the sound; [`call`] joins the two.
-//! * [`recording`] writes both sides to a file, seals it and gives slices of it back.
+//! * [`recording`] writes both sides to a file, seals it and gives slices of it back; [`vault`] has the keys.
 //! * [`speech`] installs and checks the models, and hears: voice detection, utterances, Whisper in a process of its own.
 //! * [`drafting`] turns words into the fields of a case, each with the seconds that prove it.
 //! * [`cases`] are the services over [`domain`]'s case state machine; [`jobs`] is the durable work between the rooms.
@@ -28,3 +28,4 @@ pub mod speech;
 pub mod store;
 pub mod telemetry;
 pub mod users;
+pub mod vault;

@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     clock::Clock,
-    config::Storage,
     domain::call::{EndReason, RecordingState},
     jobs::Queue,
     media::{MediaPlane, MediaSettings},
@@ -50,11 +49,7 @@ impl Default for Rules {
 impl House {
     async fn open(rules: Rules) -> Self {
         let (folder, clock) = (tempfile::tempdir().expect("a folder"), Clock::system());
-        let storage = Storage {
-            url: format!("file://{}", folder.path().join("recordings").display()),
-            spool: folder.path().join("spool"),
-        };
-        let archive = Archive::open(&storage, clock.clone()).expect("an archive");
+        let archive = Archive::in_folder(folder.path(), clock.clone());
         let url = format!("sqlite://{}", folder.path().join("hotline.db").display());
         let store = Store::open(&url, clock.clone()).await.expect("a database");
         let settings = MediaSettings { address: [127, 0, 0, 1].into(), ports: (0, 0), shards: 1 };

@@ -88,7 +88,6 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::Storage,
         domain::{call::Direction, ids::CallId, transcript::Channel},
         recording::{CallFacts, Closing},
         store::testing::{MONDAY_NINE, TestStore},
@@ -170,9 +169,7 @@ mod tests {
     }
 
     fn open(test: &TestStore, folder: &tempfile::TempDir) -> Archive {
-        let url = format!("file://{}", folder.path().join("recordings").display());
-        let storage = Storage { url, spool: folder.path().join("spool") };
-        Archive::open(&storage, test.clock.clone()).expect("an archive")
+        Archive::in_folder(folder.path(), test.clock.clone())
     }
 
     fn facts(test: &TestStore) -> CallFacts {

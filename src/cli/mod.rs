@@ -5,6 +5,7 @@ mod config;
 mod db;
 mod draft;
 mod eval;
+mod keys;
 mod lifecycle;
 mod model;
 mod openapi;
@@ -48,6 +49,9 @@ enum Command {
     Db(db::Command),
     /// Makes the first administrator with a one-time password, if there is nobody yet.
     Init,
+    /// Looks after the keys that recordings are sealed with.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Prints the states and moves of a case.
     Lifecycle(lifecycle::Arguments),
     /// Drafts a case from a recording or a text.
@@ -110,6 +114,7 @@ pub fn run() -> ExitCode {
         Command::Draft(command) => draft::run(&cli, command),
         Command::Eval(command) => eval::run(&cli, command),
         Command::Init => user::init(&cli),
+        Command::Keys(command) => keys::run(&cli, command),
         Command::Lifecycle(arguments) => lifecycle::run(arguments),
         Command::Model(command) => model::run(&cli, command),
         Command::Openapi => openapi::run(),

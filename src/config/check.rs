@@ -2,7 +2,7 @@
 
 use std::{fmt, fs, path::Path};
 
-use super::{Settings, Tls};
+use super::{S3, Settings, Shelf, Tls};
 use crate::domain::city::City;
 
 /// One thing to mend.
@@ -114,8 +114,29 @@ pub(super) fn check(settings: &Settings, file: &Path) -> Result<(), ConfigError>
         let scheme = settings.database.url.split("://").next().unwrap_or_default();
         wrong("database.url", format!("`{scheme}` is neither sqlite://FILE nor postgres://USER@HOST/DATABASE"));
     }
-    if !settings.storage.url.starts_with("file://") {
-        wrong("storage.url", format!("`{}` is not a file:// address", settings.storage.url));
+    let storage = &settings.storage;
+    match storage.shelf() {
+        None => wrong("storage.url", format!("`{}` is neither file://FOLDER nor s3://BUCKET/PREFIX", storage.url)),
+        Some(Shelf::Folder(_)) => {}
+        Some(Shelf::Bucket { .. }) => {
+            let S3 { endpoint, region, access_key, secret_key } = &storage.s3;
+            if !endpoint.starts_with("https://") && !endpoint.starts_with("http://") {
+                wrong("storage.s3.endpoint", format!("`{endpoint}` is not an address such as https://s3.example.org"));
+            }
+            for (key, value) in [("region", region), ("access_key", access_key), ("secret_key", &secret_key.0)] {
+                if value.trim().is_empty() {
+                    wrong(&format!("storage.s3.{key}"), "is missing; storage.url is in an S3 store".into());
+                }
+            }
+        }
+    }
+    for (key, days) in [
+        ("retention.audio_days", settings.retention.audio_days),
+        ("retention.invalid_audio_days", settings.retention.invalid_audio_days),
+    ] {
+        if !(1..=36_500).contains(&days) {
+            wrong(key, format!("{days} is not between 1 and 36500 days"));
+        }
     }
     if settings.speech.workers > 256 {
         wrong("speech.workers", format!("{} is more than 256", settings.speech.workers));
@@ -182,6 +203,26 @@ mod tests {
         assert_eq!(city.area_of_place("E009").map(|area| area.code.as_str()), Some("371526"));
         assert!(city.unit("371526-ZJ").is_some(), "the county has its own housing office");
         assert!(city.unit("371526-BUS").is_none(), "buses are run by the city alone");
+    }
+
+    #[test]
+    fn a_store_in_s3_names_what_is_missing_and_prints_no_secret() {
+        let mut settings = Settings::default();
+        settings.storage.url = "s3://recordings/line".into();
+        let keys = |settings: &Settings| -> Vec<String> {
+            let checked = check(settings, Path::new("hotline.toml"));
+            checked.err().into_iter().flat_map(|error| error.mistakes).map(|mistake| mistake.key).collect()
+        };
+        assert_eq!(keys(&settings), ["storage.s3.endpoint", "storage.s3.access_key", "storage.s3.secret_key"]);
+        settings.storage.s3.endpoint = "https://s3.example.org".into();
+        settings.storage.s3.access_key = "line".into();
+        settings.storage.s3.secret_key = super::super::Secret("hush".into());
+        assert_eq!(keys(&settings), [""; 0]);
+        assert!(!format!("{settings:?}").contains("hush"));
+        for address in ["s3://", "s3://A_B", "ftp://x", "file://", ""] {
+            settings.storage.url = address.into();
+            assert_eq!(keys(&settings), ["storage.url"], "{address}");
+        }
     }
 
     #[test]

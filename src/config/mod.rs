@@ -34,6 +34,8 @@ pub struct Settings {
     pub line: Line,
     pub database: Database,
     pub storage: Storage,
+    pub vault: Vault,
+    pub retention: Retention,
     pub speech: Speech,
     pub city: CityFile,
     pub log: Log,
@@ -99,11 +101,71 @@ pub struct Database {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Storage {
-    /// `file:///absolute/folder` or `file://relative/folder`.
+    /// `file:///absolute/folder`, `file://relative/folder` or `s3://bucket/prefix`.
     pub url: String,
-    /// Folder for recordings that are still growing.
+    /// Folder for recordings that are still growing. They are not encrypted there, so that a crash leaves something to
+    /// hear.
     pub spool: PathBuf,
+    pub s3: S3,
 }
+
+/// The store that an `s3://` address is in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct S3 {
+    /// `https://host:port`; the bucket is named in the path.
+    pub endpoint: String,
+    pub region: String,
+    pub access_key: String,
+    pub secret_key: Secret,
+}
+
+/// Where an address of `storage.url` leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shelf {
+    Folder(PathBuf),
+    /// The prefix may be empty.
+    Bucket {
+        bucket: String,
+        prefix: String,
+    },
+}
+
+/// Keys, and what they are used with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vault {
+    /// Folder of the keys; the first start makes them.
+    pub keys: PathBuf,
+    /// What new objects are sealed with; older ones stay readable.
+    pub suite: CipherSuite,
+}
+
+/// A family of algorithms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CipherSuite {
+    /// With HMAC-SHA-256.
+    #[serde(rename = "aes-256-gcm")]
+    Aes256Gcm,
+    /// With HMAC-SM3, as Chinese authorities ask for.
+    #[serde(rename = "sm4-gcm")]
+    Sm4Gcm,
+}
+
+/// How long is kept what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Days from the end of a call until its recording is deleted.
+    pub audio_days: u32,
+    /// The same for calls in which nobody asked for anything.
+    pub invalid_audio_days: u32,
+}
+
+/// A text that is never printed.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
 
 /// Speech recognition.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -165,7 +227,9 @@ impl Default for Settings {
                 max_calls: 120,
             },
             database: Database { url: "sqlite://var/hotline.db".into() },
-            storage: Storage { url: "file://var/recordings".into(), spool: "var/spool".into() },
+            storage: Storage { url: "file://var/recordings".into(), spool: "var/spool".into(), s3: S3::default() },
+            vault: Vault { keys: "var/keys".into(), suite: CipherSuite::Aes256Gcm },
+            retention: Retention { audio_days: 1095, invalid_audio_days: 183 },
             speech: Speech {
                 model: "base".into(),
                 models: "var/models".into(),
@@ -210,6 +274,8 @@ impl Settings {
                 "line" => mistakes_in::<Line>(figment, name, file),
                 "database" => mistakes_in::<Database>(figment, name, file),
                 "storage" => mistakes_in::<Storage>(figment, name, file),
+                "vault" => mistakes_in::<Vault>(figment, name, file),
+                "retention" => mistakes_in::<Retention>(figment, name, file),
                 "speech" => mistakes_in::<Speech>(figment, name, file),
                 "city" => mistakes_in::<CityFile>(figment, name, file),
                 "telemetry" => mistakes_in::<Telemetry>(figment, name, file),
@@ -255,6 +321,58 @@ impl Rtp {
         let (first, last) = self.ports.split_once('-')?;
         let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
         (first >= 1024 && last > first).then_some((first, last))
+    }
+}
+
+impl Storage {
+    /// Two folders below one.
+    #[cfg(test)]
+    pub(crate) fn in_folder(folder: &Path) -> Self {
+        let url = format!("file://{}", folder.join("recordings").display());
+        Self { url, spool: folder.join("spool"), s3: S3::default() }
+    }
+
+    /// Where the address leads; nothing if it is none that this program knows.
+    pub fn shelf(&self) -> Option<Shelf> {
+        if let Some(folder) = self.url.strip_prefix("file://") {
+            return (!folder.is_empty()).then(|| Shelf::Folder(folder.into()));
+        }
+        let (bucket, prefix) = match self.url.strip_prefix("s3://")?.split_once('/') {
+            Some((bucket, prefix)) => (bucket, prefix.trim_matches('/')),
+            None => (self.url.strip_prefix("s3://")?, ""),
+        };
+        let fits = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || ".-".contains(letter);
+        let named = (3..=63).contains(&bucket.len()) && bucket.chars().all(fits);
+        named.then(|| Shelf::Bucket { bucket: bucket.into(), prefix: prefix.into() })
+    }
+}
+
+impl Default for S3 {
+    fn default() -> Self {
+        let nothing = String::new;
+        Self { endpoint: nothing(), region: "us-east-1".into(), access_key: nothing(), secret_key: Secret::default() }
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl CipherSuite {
+    /// As in settings and files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Aes256Gcm => "aes-256-gcm",
+            Self::Sm4Gcm => "sm4-gcm",
+        }
+    }
+}
+
+impl std::fmt::Display for CipherSuite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -71,6 +71,12 @@ impl Archive {
         })))
     }
 
+    /// One below a folder, for a test.
+    #[cfg(test)]
+    pub(crate) fn in_folder(folder: &Path, clock: Clock) -> Self {
+        Self::open(&Storage::in_folder(folder), clock).expect("a folder that can be written")
+    }
+
     /// Begins a recording: `<spool>/<call>.wav` and an early sidecar. Sample 0 is when the media plane is told to
     /// record.
     pub async fn start(&self, facts: CallFacts) -> Result<Tap, RecordingError> {

@@ -15,7 +15,8 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("lifecycle", &[]),
     ("drafting", &["domain"]),
     ("sip", &["clock", "domain", "telemetry"]),
-    ("recording", &["clock", "config", "domain", "telemetry"]),
+    ("vault", &["clock", "config", "domain"]),
+    ("recording", &["clock", "config", "domain", "telemetry", "vault"]),
     ("media", &["clock", "domain", "recording"]),
     ("store", &["clock", "domain", "telemetry"]),
     ("jobs", &["clock", "domain", "store"]),
@@ -36,6 +37,9 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("sqlx::", &["store"]),
     ("whisper_rs::", &["speech"]),
     ("axum::", &["http"]),
+    ("aes_gcm::", &["vault"]),
+    ("ed25519_dalek::", &["vault"]),
+    ("object_store::", &["recording"]),
     // Announcements are read where they are said.
     ("hound::", &["recording", "media"]),
 ];

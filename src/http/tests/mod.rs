@@ -20,7 +20,7 @@ use super::{Health, Limits, Part, Parts, Readiness, Tls};
 use crate::{
     cases::{Cases, Drafted},
     clock::Clock,
-    config::{Settings, Storage},
+    config::Settings,
     domain::{
         call::{Direction, EndReason, RecordingState},
         draft::{Draft, Field, Source},
@@ -95,8 +95,7 @@ impl House {
         let at = |name: &str| folder.path().join(name);
         let store = Store::open(&format!("sqlite://{}", at("hotline.db").display()), clock.clone()).await;
         let store = store.expect("a fresh database");
-        let storage = Storage { url: format!("file://{}", at("recordings").display()), spool: at("spool") };
-        let archive = Archive::open(&storage, clock.clone()).expect("fresh folders");
+        let archive = Archive::in_folder(folder.path(), clock.clone());
         let city = Arc::new(Settings::default().load_city().expect("the demo city"));
         let cases = Cases::new(store.clone(), city.clone()).expect("a usable calendar");
         let readiness = Readiness::default();

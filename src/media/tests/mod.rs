@@ -10,7 +10,6 @@ use tempfile::TempDir;
 use super::{G711, RemoteMedia, rtp};
 use crate::{
     clock::Clock,
-    config::Storage,
     domain::{
         call::{Direction, EndReason},
         ids::CallId,
@@ -32,11 +31,7 @@ struct Shelf {
 impl Shelf {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let storage = Storage {
-            url: format!("file://{}", folder.path().join("recordings").display()),
-            spool: folder.path().join("spool"),
-        };
-        let archive = Archive::open(&storage, Clock::system()).expect("writable");
+        let archive = Archive::in_folder(folder.path(), Clock::system());
         Self { archive, _folder: folder }
     }
 

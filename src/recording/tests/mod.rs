@@ -57,7 +57,7 @@ impl House {
 }
 
 fn storage(folder: &Path) -> Storage {
-    Storage { url: format!("file://{}/recordings", folder.display()), spool: folder.join("spool") }
+    Storage::in_folder(folder)
 }
 
 /// Waits for a state of the disk, which another thread brings about.

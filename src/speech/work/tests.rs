@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 use super::{Health, Program, supervise};
 use crate::{
     clock::Clock,
-    config::Storage,
     domain::{
         call::{Direction, EndReason, RecordingState},
         ids::CallId,
@@ -42,8 +41,7 @@ impl Line {
         let clock = Clock::standing_at(NINE);
         let path = |name: &str| folder.path().join(name).display().to_string();
         let store = Store::open(&format!("sqlite://{}", path("line.db")), clock.clone()).await.expect("a database");
-        let storage = Storage { url: format!("file://{}", path("recordings")), spool: folder.path().join("spool") };
-        let archive = Archive::open(&storage, clock.clone()).expect("an archive");
+        let archive = Archive::in_folder(folder.path(), clock.clone());
         let call = CallId::new(clock.uuid());
         let recording = StoredRecording { key: "2026/11/23/a.wav".into(), sha256: "0".repeat(64), samples: 8000 };
         let wav = folder.path().join("recordings").join(&recording.key);
