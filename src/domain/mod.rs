@@ -2,6 +2,7 @@
 //!
 //! Everything here is a value or a pure function, so the rules of the trade can be read and tested on their own.
 
+pub mod audit;
 pub mod calendar;
 pub mod call;
 pub mod case;

@@ -29,6 +29,7 @@ macro_rules! migrations {
 
 migrations! {
     1 "0001_first"
+    4 "0004_audit"
 }
 
 /// Key of the advisory lock under which PostgreSQL's tables are made: `hotline` in ASCII.

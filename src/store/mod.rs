@@ -11,6 +11,7 @@
 //! PostgreSQL: one pool, read committed; writers of one case take turns by [`Tx::lock_case`], workers take jobs past each
 //! other (`SKIP LOCKED`), and processes wake each other with `NOTIFY`. What differs stands in `database`.
 
+mod audit;
 mod callbacks;
 mod calls;
 mod cases;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+pub use audit::{AuditEntry, AuditRow};
 pub use callbacks::{CallbackKind, CallbackRow, CallbackState};
 pub use calls::{CallRow, StoredRecording};
 pub use cases::{CaseFilter, CaseRow, StoredEvent};

@@ -3,7 +3,7 @@
 use tokio::sync::watch;
 
 use super::{
-    StoreError,
+    AuditEntry, StoreError,
     database::{Dialect, Writing},
     listen,
     sql::{Place, sql},
@@ -19,15 +19,18 @@ pub struct Tx {
     clock: Clock,
     jobs: watch::Sender<u64>,
     left_jobs: bool,
+    /// For the audit, once everything else is written.
+    pub(super) entries: Vec<AuditEntry>,
 }
 
 impl Tx {
     pub(super) fn new(inner: Writing, clock: Clock, jobs: watch::Sender<u64>) -> Self {
-        Self { inner, clock, jobs, left_jobs: false }
+        Self { inner, clock, jobs, left_jobs: false, entries: Vec::new() }
     }
 
     /// Makes everything lasting, then wakes workers if jobs were left.
     pub async fn commit(mut self) -> Result<(), StoreError> {
+        self.append_audit().await?;
         if self.left_jobs && self.dialect() == Dialect::Postgres {
             let tell = sql("SELECT CAST(pg_notify($1, current_schema()) AS TEXT)").bind(listen::JOBS);
             tell.execute(self.connection()).await.map_err(StoreError::at("telling other processes"))?;
