@@ -258,7 +258,8 @@ fn dates<'a>(texts: impl Iterator<Item = &'a String>) -> Result<BTreeSet<Date>, 
     texts.map(|text| text.parse().map_err(|_| CalendarError::Date(text.clone()))).collect()
 }
 
-fn local(at: UnixMs) -> DateTime {
+/// A moment as the clocks of the city show it.
+pub fn local(at: UnixMs) -> DateTime {
     ZONE.to_datetime(Timestamp::from_millisecond(at.0).unwrap_or(if at.0 < 0 {
         Timestamp::MIN
     } else {
@@ -266,7 +267,8 @@ fn local(at: UnixMs) -> DateTime {
     }))
 }
 
-fn instant(at: DateTime) -> UnixMs {
+/// The moment at which the clocks of the city show this.
+pub fn instant(at: DateTime) -> UnixMs {
     UnixMs(ZONE.to_timestamp(at).map_or(i64::MAX, Timestamp::as_millisecond))
 }
 

@@ -1,7 +1,9 @@
 //! The address in free words: estate with building, unit and room; a crossing of roads; a village; a gate.
 
+use std::sync::LazyLock;
+
 use super::{
-    heard::{Heard, Span},
+    heard::{Heard, Span, Words},
     numerals::{fold, fold_before, is_numeral},
 };
 use crate::domain::{
@@ -20,12 +22,12 @@ pub(super) struct Known<'a> {
     pub destination: Option<&'a str>,
 }
 
-/// An address and the building part of it, for the title.
+/// An address and what of it stands in a title.
 #[derive(Debug, Default)]
 pub(super) struct Address {
     pub field: Field<String>,
-    /// 3号楼, without unit and room.
-    pub building: Option<String>,
+    /// The address without unit, room and floor.
+    pub spot: Option<String>,
 }
 
 const ENDINGS: [char; 2] = ['路', '街'];
@@ -73,26 +75,32 @@ const SPOTS: [&str; 40] = [
     "路边",
 ];
 
+/// Spots that are written as they should be before they are looked for: 对面的功底 is 对面的工地.
+static SITES: LazyLock<Words> = LazyLock::new(|| {
+    Words::spelling("对面的工地 旁边的工地 附近的工地 的工地 一个工地 地下车库 地下室 村委会 菜市场 交叉口")
+});
+
 pub(super) fn find(heard: &Heard, known: &Known<'_>) -> Address {
     let mut text = String::new();
     let mut spans: Vec<Span> = Vec::new();
-    let mut building = None;
+    let mut within = String::new();
     if let Some(crossing) = crossing(heard) {
         text.push_str(&crossing.0);
-        spans.push(crossing.1);
+        within = crossing.1;
+        spans.push(crossing.2);
     } else {
         text.push_str(known.name.unwrap_or_default());
         if let Some((number, rest, span)) = house(heard).filter(|_| known.name.is_some()) {
             text.push_str(&number);
-            text.push_str(&rest);
-            building = Some(number);
+            within = rest;
             spans.push(span);
         } else if let (false, Some(destination)) = (known.estate, known.destination) {
             text.push('至');
             text.push_str(destination);
             text.push_str("道路");
         } else {
-            if let Some((village, span)) = village(heard).filter(|_| !known.estate && known.name.is_some()) {
+            if let Some((village, span)) = village(heard, known.spans).filter(|_| !known.estate && known.name.is_some())
+            {
                 text.push_str(&village);
                 spans.push(span);
             }
@@ -105,13 +113,15 @@ pub(super) fn find(heard: &Heard, known: &Known<'_>) -> Address {
     if text.is_empty() {
         return Address::default();
     }
+    let spot = text.clone();
+    text.push_str(&within);
     let mut evidence: Vec<Evidence> =
         known.spans.iter().take(1).chain(&spans).map(|span| heard.evidence(span)).collect();
     evidence.truncate(4);
     let confidence = if known.name.is_some() { known.confidence * 0.9 } else { 0.6 };
     let field =
         Field { value: Some(text), confidence, source: Some(Source::Speech), evidence, alternatives: Vec::new() };
-    Address { field, building }
+    Address { field, spot: Some(spot) }
 }
 
 /// Building with unit and room of the first building that is named.
@@ -149,8 +159,8 @@ fn numbered(text: &[char], at: usize, units: &[&str]) -> Option<(String, usize)>
     Some((format!("{digits}{unit}"), end + unit.chars().count()))
 }
 
-/// 柳园路和东昌路交叉口, with corner, floor or shop where said.
-fn crossing(heard: &Heard) -> Option<(String, Span)> {
+/// 柳园路和东昌路交叉口, and apart from it floor and corner where said.
+fn crossing(heard: &Heard) -> Option<(String, String, Span)> {
     for (utterance, said) in heard.of(Channel::Caller) {
         let text = &said.text;
         for joint in 1..text.len() {
@@ -173,14 +183,15 @@ fn crossing(heard: &Heard) -> Option<(String, Span)> {
             address.extend(&text[joint + 1..=end]);
             address.push_str(kind);
             let mut last = end + 1 + kind.chars().count();
+            let mut within = String::new();
             if let Some((floor, next)) = floor(text, last) {
-                address.push_str(&floor);
+                within.push_str(&floor);
                 last = next;
             }
             if let Some(corner) = corner(heard) {
-                address.push_str(corner);
+                within.push_str(corner);
             }
-            return Some((address, Span { utterance, characters: start..last }));
+            return Some((address, within, Span { utterance, characters: start..last }));
         }
     }
     None
@@ -210,9 +221,12 @@ fn corner(heard: &Heard) -> Option<&'static str> {
 }
 
 /// 刘庄村: two or three characters before 村 that name it.
-fn village(heard: &Heard) -> Option<(String, Span)> {
+///
+/// * `named` — where the place was named; its last syllable is none of the village's (安乐阵流庄村).
+fn village(heard: &Heard, named: &[Span]) -> Option<(String, Span)> {
     for (utterance, said) in heard.of(Channel::Caller) {
         let text = &said.text;
+        let taken = |at: usize| named.iter().any(|span| span.utterance == utterance && span.characters.contains(&at));
         for at in 2..text.len() {
             if text[at] != '村' || text.get(at + 1).is_some_and(|next| "村里民委支主".contains(*next) && *next == '村')
             {
@@ -221,7 +235,9 @@ fn village(heard: &Heard) -> Option<(String, Span)> {
             let mut start = at;
             while start > 0 && at - start < 3 {
                 let before = text[start - 1];
-                if !before.is_alphabetic() || "镇乡街道们个全本农乡各哪县区市的是在新到".contains(before)
+                if !before.is_alphabetic()
+                    || taken(start - 1)
+                    || "镇乡街道们个全本农乡各哪县区市的是在新到".contains(before)
                 {
                     break;
                 }
@@ -243,7 +259,8 @@ fn spot(heard: &Heard, known: &Known<'_>) -> Option<(String, Span)> {
         spot.replace("外面", "外").replace("的", "")
     };
     let place = known.spans.first()?;
-    let text = &heard.said[place.utterance].text;
+    let said = &heard.said[place.utterance];
+    let text = said.mended(&SITES);
     let (from, to) = (place.characters.end.min(text.len()), (place.characters.end + 12).min(text.len()));
     for at in from..to {
         let rest: String = text[at..].iter().take(5).collect();

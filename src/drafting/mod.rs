@@ -9,14 +9,21 @@ mod category;
 mod classifier;
 mod gazetteer;
 mod heard;
+mod matters;
+mod name;
 mod numerals;
+mod occurred;
 mod phone;
 mod place_words;
 mod places;
 mod request;
+mod secret;
 mod sound;
+mod surnames;
 mod title;
+mod together;
 mod urgency;
+mod wanted;
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +35,7 @@ pub use places::PlaceFinder;
 
 use crate::domain::{
     city::City,
-    draft::{Alternative, Draft, Field, Source},
+    draft::{Alternative, Draft, Field, Source, Urgency},
     time::UnixMs,
     transcript::{Channel, Transcript},
 };
@@ -72,21 +79,29 @@ impl Drafter {
         }
         let matter = category::judge(&heard, &self.city, &self.classifier);
         let leaf = matter.field.value.as_deref().and_then(|code| self.city.leaf(code));
-        draft.request_type = request::judge(&heard, &self.city, leaf);
         draft.urgency = self.senses.judge(&heard, request::praises(&heard));
+        let emergency = draft.urgency.value == Some(Urgency::EmergencyNow);
+        draft.request_type = request::judge(&heard, &self.city, &matter.field, emergency);
+        let asks =
+            draft.request_type.value.as_deref() == Some("咨询") && draft.request_type.source == Some(Source::Speech);
+        let kind = draft.request_type.value.as_deref();
+        draft.caller_name = name::find(&heard);
+        draft.occurred_at = occurred::find(&heard, facts.started, asks);
+        let named = if kind == Some("表扬") { matters::praised(&heard) } else { matters::matter(&heard, leaf) };
+        draft.wanted = wanted::find(&heard, kind, named.as_ref().and_then(|(matter, _)| matter.remedy));
+        draft.secret = secret::find(&heard);
         let findings = self.places.locate(&heard);
         draft.place = self.place(&heard, &findings);
         let address = self.address(&heard, &findings);
-        let chosen = findings.chosen.as_ref().map(|located| &self.places.gazetteer.places[located.place]);
-        let estate = chosen.is_some_and(gazetteer::Place::is_estate);
-        let road = address.field.value.as_deref().filter(|_| !estate && address.building.is_none());
+        let chosen = findings.chosen.as_ref().map(|located| self.places.gazetteer.places[located.place].name.as_str());
         draft.title = title::title(
             &heard,
             &title::Parts {
-                place: road.or(chosen.map(|place| place.name.as_str())),
-                building: address.building.as_deref(),
+                spot: address.spot.as_deref(),
+                place: chosen,
                 leaf,
-                request_type: draft.request_type.value.as_deref(),
+                request_type: kind,
+                matter: named.as_ref(),
                 clause: matter.clause.as_ref(),
             },
         );

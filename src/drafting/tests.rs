@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{heard::Heard, *};
-use crate::domain::{draft::Evidence, draft::Urgency, transcript::Utterance};
+use crate::domain::{draft::Evidence, transcript::Utterance};
 
 static DRAFTER: LazyLock<Drafter> = LazyLock::new(|| {
     let classifier = Classifier::load(Path::new("models/classifier")).expect("the classifier is there");
@@ -30,7 +30,9 @@ fn all_sample_calls_give_the_expected_draft() {
         assert_eq!(phone.source, Some(source), "{id}");
         assert!(draft.title.value.is_some_and(|title| !title.is_empty()), "{id}");
         assert!(draft.address.value.is_some(), "{id}");
-        assert_eq!(draft.caller_name, Field::default(), "{id}: not filled yet");
+        let expected = &call["expected"];
+        assert_eq!(draft.caller_name.value.as_deref(), expected["caller_name"].as_str(), "{id}");
+        assert_eq!(draft.secret.value.unwrap_or(false), expected["secret"], "{id}");
     }
     assert!(first >= 12, "the first category is right in {first} of 14 calls");
 }
@@ -44,22 +46,83 @@ fn calls_with_one_character_in_ten_misheard_keep_place_and_urgency() {
     }
 }
 
-/// `tests/calls/heard.jsonl`: what Whisper base (q8_0) made of the sample calls, homophones and all.
+/// What Whisper base (q8_0) made of the sample calls, homophones and all.
 #[test]
 fn calls_as_the_recogniser_hears_them_keep_category_and_urgency() {
-    let text = std::fs::read_to_string("tests/calls/heard.jsonl").expect("the heard calls are there");
     let (mut first, mut places) = (0, 0);
-    for (line, (call, _)) in text.lines().zip(calls(0)) {
-        let row: Value = serde_json::from_str(line).expect("a row");
-        assert_eq!(row["id"], call["id"]);
-        let utterances = serde_json::from_value(row["utterances"].clone()).expect("utterances");
-        let draft = draft_of(&call, &Transcript { utterances, r#final: true });
+    for (call, transcript) in heard_calls() {
+        let draft = draft_of(&call, &transcript);
         check_matter(&call, &draft);
         first += usize::from(draft.category.value.is_some_and(|code| accepted(&call).contains(&code)));
         places += usize::from(draft.place.value == place_of(&call));
         assert_eq!(draft.callback_phone.value.as_deref(), call["expected"]["phone"].as_str(), "{}", call["id"]);
     }
     assert!(first >= 12 && places >= 11, "{first} categories and {places} places of 14 are right");
+}
+
+/// What the caller says of himself and wants, from what Whisper heard: right, or nothing where it is not heard.
+#[test]
+fn calls_as_the_recogniser_hears_them_give_name_secrecy_and_type() {
+    let (mut names, mut times, mut wishes) = (0, 0, 0);
+    for (call, transcript) in heard_calls() {
+        let (id, expected, draft) = (&call["id"], &call["expected"], draft_of(&call, &transcript));
+        let name = draft.caller_name.value.as_deref();
+        assert!(name.is_none() || name == expected["caller_name"].as_str(), "{id}: {name:?}");
+        names += usize::from(name.is_some());
+        assert_eq!(draft.secret.value.unwrap_or(false), expected["secret"], "{id}");
+        assert_ne!(draft.secret.value, Some(false), "{id}: nobody says that it may be known");
+        assert_eq!(draft.request_type.value.as_deref(), expected["request_type"].as_str(), "{id}");
+        if let Some(wanted) = expected["occurred"].as_str() {
+            let text = draft.occurred_at.value.map(|occurred| occurred.text).unwrap_or_default();
+            assert!(share(&text, wanted) >= 0.6, "{id}: {text} for {wanted}");
+            times += 1;
+        }
+        if let Some(wish) = draft.wanted.value {
+            assert!(draft.wanted.evidence.iter().all(|proof| proof.channel == Channel::Caller), "{id}");
+            assert!(!expected["wanted"].is_null(), "{id}: {wish}");
+            wishes += 1;
+        }
+        let title = draft.title.value.expect("a title");
+        assert!((3..=26).contains(&title.chars().count()), "{id}: {title}");
+    }
+    assert_eq!((names, times), (3, 3), "张, 李 and 刘; the three times that are expected");
+    assert!(wishes >= 9, "{wishes} of 14 callers say what they want");
+}
+
+#[test]
+fn titles_read_as_place_and_matter() {
+    let mut like = 0;
+    for (call, transcript) in heard_calls() {
+        let (title, wanted) = (draft_of(&call, &transcript).title.value, call["expected"]["title"].as_str());
+        like += usize::from(share(&title.unwrap_or_default(), wanted.unwrap_or_default()) >= 0.6);
+    }
+    assert!(like >= 10, "{like} titles of 14 share most of their characters with the expected ones");
+}
+
+/// A call of two hours: what is looked at, offered and shown is bounded, however much is said.
+#[test]
+fn a_call_of_two_hours_gives_a_draft_of_the_usual_size() {
+    let said: Vec<Utterance> = heard_calls().into_iter().flat_map(|(_, transcript)| transcript.utterances).collect();
+    let utterances: Vec<Utterance> = (0_u32..7200 / 5)
+        .zip(said.iter().cycle())
+        .map(|(index, said)| Utterance { start_ms: index * 5000, end_ms: index * 5000 + 4900, ..said.clone() })
+        .collect();
+    let draft = DRAFTER.draft(&Transcript { utterances, r#final: true }, &FACTS);
+    assert!(draft.caller_name.value.is_some() && draft.secret.value == Some(true));
+    assert!(draft.wanted.value.is_some_and(|wish| wish.chars().count() <= 40));
+    assert!(draft.title.value.is_some_and(|title| title.chars().count() <= 26));
+    assert!(draft.description.value.is_some_and(|text| text.chars().count() <= 2_100));
+    let offered = [&draft.caller_name, &draft.request_type, &draft.place].map(|field| field.alternatives.len());
+    assert!(offered.iter().all(|count| *count <= 5), "{offered:?}");
+    assert!(draft.occurred_at.alternatives.len() <= 3 && draft.wanted.alternatives.len() <= 3);
+    assert!(draft.occurred_at.evidence.len() <= 2 && draft.urgency.evidence.len() <= 4);
+
+    // An endless utterance and endless utterances are cut: what comes after is not heard.
+    let endless = Utterance { text: "我".repeat(1_000_000), ..said[0].clone() };
+    let last = Utterance { channel: Channel::Caller, text: "请保密".into(), ..said[0].clone() };
+    let utterances = std::iter::repeat_n(endless, 40).chain([last]).collect();
+    let heard = Heard::new(&Transcript { utterances, r#final: true });
+    assert_eq!(heard.said.iter().map(|said| said.text.len()).sum::<usize>(), 120_000);
 }
 
 #[test]
@@ -127,7 +190,7 @@ proptest! {
 
     #[test]
     fn whatever_is_said_the_proof_lies_inside_what_was_said(
-        words in proptest::collection::vec(("[\\PC]{0,40}|[一二三四五六七八九零幺十百路和口村东昌府区柳园街道号楼单元不对是到，。 0-9]{0,60}", any::<bool>()), 0..6),
+        words in proptest::collection::vec(("[\\PC]{0,40}|[我姓叫张王贵免李保密要不希望麻烦请昨天晚上点号月周年前就从了让帮，。 0-9]{0,60}|[一二三四五六七八九零幺十百路和口村东昌府区柳园街道号楼单元不对是到，。 0-9]{0,60}", any::<bool>()), 0..6),
         caller in proptest::option::of("\\PC{0,14}"),
         times in proptest::collection::vec((any::<u32>(), any::<u32>()), 6),
     ) {
@@ -152,10 +215,15 @@ proptest! {
 
 /// The caller's utterances, one a second.
 pub(super) fn heard(words: &[&str]) -> Heard {
+    talk(&words.iter().map(|words| (Channel::Caller, *words)).collect::<Vec<_>>())
+}
+
+/// What both sides said, one utterance a second.
+pub(super) fn talk(words: &[(Channel, &str)]) -> Heard {
     let utterances = (0_u32..)
         .zip(words)
-        .map(|(index, text)| Utterance {
-            channel: Channel::Caller,
+        .map(|(index, (channel, text))| Utterance {
+            channel: *channel,
             start_ms: index * 1000,
             end_ms: index * 1000 + 900,
             text: (*text).to_owned(),
@@ -195,6 +263,32 @@ fn calls(seed: u64) -> Vec<(Value, Transcript)> {
             (call, Transcript { utterances, r#final: true })
         })
         .collect()
+}
+
+/// `tests/calls/heard.jsonl` beside what is expected of each call.
+fn heard_calls() -> Vec<(Value, Transcript)> {
+    let text = std::fs::read_to_string("tests/calls/heard.jsonl").expect("the heard calls are there");
+    let rows = text.lines().zip(calls(0)).map(|(line, (call, _))| {
+        let row: Value = serde_json::from_str(line).expect("a row");
+        assert_eq!(row["id"], call["id"]);
+        let utterances = serde_json::from_value(row["utterances"].clone()).expect("utterances");
+        (call, Transcript { utterances, r#final: true })
+    });
+    rows.collect()
+}
+
+/// Share of the characters of `wanted` that `given` has, whatever their order.
+fn share(given: &str, wanted: &str) -> f64 {
+    let plain = |text: &str| numerals::fold_before(text, &["点", "个", "号"]).chars().collect::<Vec<_>>();
+    let (mut given, wanted) = (plain(given), plain(wanted));
+    let mut found = 0_u32;
+    for sign in &wanted {
+        if let Some(at) = given.iter().position(|other| other == sign) {
+            given.swap_remove(at);
+            found += 1;
+        }
+    }
+    f64::from(found) / f64::from(u32::try_from(wanted.len().max(1)).expect("short"))
 }
 
 fn draft_of(call: &Value, transcript: &Transcript) -> Draft {
@@ -238,9 +332,11 @@ fn accepted(call: &Value) -> Vec<String> {
 }
 
 fn proofs(draft: &Draft) -> Vec<&Evidence> {
-    let Draft { title, description, category, request_type, place, address, callback_phone, urgency, .. } = draft;
-    let texts = [title, description, category, request_type, place, address, callback_phone];
-    texts.into_iter().flat_map(|field| &field.evidence).chain(&urgency.evidence).collect()
+    let Draft { title, description, category, request_type, place, address, callback_phone, .. } = draft;
+    let Draft { caller_name, wanted, occurred_at, urgency, secret, .. } = draft;
+    let texts = [title, description, category, request_type, place, address, callback_phone, caller_name, wanted];
+    let others = occurred_at.evidence.iter().chain(&urgency.evidence).chain(&secret.evidence);
+    texts.into_iter().flat_map(|field| &field.evidence).chain(others).collect()
 }
 
 fn inside(transcript: &Transcript, proof: &Evidence) -> bool {

@@ -5,18 +5,13 @@ use std::ops::Range;
 
 use super::{
     heard::{Heard, Phrases, Said, Span},
-    sound::{Reading, readings},
+    together::Together,
 };
 use crate::domain::{
     city::UrgentTriggers,
     draft::{Evidence, Field, Source, Urgency},
     transcript::Channel,
 };
-
-/// Cost per phrase up to which it is heard.
-const PHRASE_COST: f32 = 0.3;
-/// Syllables between the two halves of a pair.
-const PAIR_REACH: usize = 15;
 
 /// Finds out how urgent a call is.
 #[derive(Clone, Debug)]
@@ -33,17 +28,11 @@ pub(super) struct Senses {
     topic: Phrases,
 }
 
-/// Words that together mean danger; all within reach of each other, in any order.
+/// Words that together mean danger.
 #[derive(Clone, Debug)]
 struct Trigger {
     level: Urgency,
-    parts: Vec<Vec<Part>>,
-}
-
-#[derive(Clone, Debug)]
-struct Part {
-    sounds: Vec<Reading>,
-    written: Vec<char>,
+    words: Together,
 }
 
 /// Danger that keyword lists of a city rarely name, as sets of words: one of each set has to be near the others.
@@ -87,13 +76,12 @@ impl Senses {
         let mut triggers = Vec::new();
         for (level, words) in [(Urgency::EmergencyNow, &city.emergency), (Urgency::SafetyHazard, &city.urgent)] {
             for word in words {
-                triggers.push(Trigger { level, parts: vec![vec![Part::new(word)]] });
+                triggers.push(Trigger { level, words: Together::new([[word.as_str()]]) });
             }
         }
         for (level, sets) in [(Urgency::EmergencyNow, EMERGENCIES), (Urgency::SafetyHazard, HAZARDS)] {
             for set in sets {
-                let parts = set.iter().map(|words| words.iter().map(|word| Part::new(word)).collect()).collect();
-                triggers.push(Trigger { level, parts });
+                triggers.push(Trigger { level, words: Together::new(set.iter().map(|words| words.iter().copied())) });
             }
         }
         let operator = vec![
@@ -250,7 +238,7 @@ impl Senses {
     fn caller_words(&self, said: &Said) -> Vec<(Urgency, Range<usize>)> {
         let mut found = Vec::new();
         for trigger in &self.triggers {
-            if let Some(sounds) = trigger.find(said)
+            if let Some(sounds) = trigger.words.find(said)
                 && let level @ (Urgency::SafetyHazard | Urgency::EmergencyNow) =
                     self.weigh(said, trigger.level, &sounds)
             {
@@ -291,74 +279,6 @@ fn clause(said: &Said, sounds: &Range<usize>) -> (usize, usize) {
     let start = (0..=sounds.start).rev().find(|at| said.sounds[*at].after_pause).unwrap_or(0);
     let end = (sounds.end..said.sounds.len()).find(|at| said.sounds[*at].after_pause).unwrap_or(said.sounds.len());
     (start, end)
-}
-
-impl Trigger {
-    /// The stretch that holds one word of each part.
-    fn find(&self, said: &Said) -> Option<Range<usize>> {
-        let (first, others) = self.parts.split_first()?;
-        // Of several words one may be wholly misheard (景概 for 井盖) if another is heard to the letter.
-        let alone = others.is_empty();
-        for anchor in first.iter().flat_map(|part| part.all(said)).filter(|hit| hit.enough || !alone) {
-            let mut whole = anchor.range.clone();
-            let mut literal = anchor.literal;
-            let mut enough = anchor.enough;
-            let complete = others.iter().all(|words| {
-                let hits = words.iter().flat_map(|part| part.all(said)).filter(|hit| anchor.reaches(&hit.range));
-                let Some(hit) = hits.max_by_key(|hit| (hit.literal, hit.enough)) else { return false };
-                whole = whole.start.min(hit.range.start)..whole.end.max(hit.range.end);
-                literal |= hit.literal;
-                enough &= hit.enough;
-                true
-            });
-            if complete && (enough || literal) {
-                return Some(whole);
-            }
-        }
-        None
-    }
-}
-
-/// Where a word was heard.
-#[derive(Clone, Debug)]
-struct Hit {
-    range: Range<usize>,
-    /// Heard to the letter.
-    literal: bool,
-    /// Enough of its own characters were heard to count alone: 吃到 is not 持刀.
-    enough: bool,
-}
-
-impl Hit {
-    fn reaches(&self, other: &Range<usize>) -> bool {
-        let apart = other.start >= self.range.end || other.end <= self.range.start;
-        apart && other.end <= self.range.end + PAIR_REACH && other.start + PAIR_REACH >= self.range.start
-    }
-}
-
-impl Part {
-    fn new(word: &str) -> Self {
-        Self { sounds: readings(word), written: word.chars().collect() }
-    }
-
-    /// Every place where the word is heard.
-    fn all<'a>(&'a self, said: &'a Said) -> impl Iterator<Item = Hit> + 'a {
-        let length = self.sounds.len();
-        let last = (said.sounds.len() + 1).saturating_sub(length.max(1));
-        (0..last).filter_map(move |start| {
-            let here = &said.sounds[start..start + length];
-            let cost: f32 = here.iter().zip(&self.sounds).map(|(sound, wanted)| sound.reading.cost(*wanted)).sum();
-            let shared = here.iter().zip(&self.written).filter(|(sound, wanted)| sound.character == **wanted).count();
-            let (limit, needed) = match length {
-                0 => return None,
-                1 | 2 => (0.01, 1),
-                3 => (PHRASE_COST, 1),
-                _ => (PHRASE_COST, 0),
-            };
-            let (literal, enough) = (shared == length, shared >= needed);
-            (cost <= limit).then_some(Hit { range: start..start + length, literal, enough })
-        })
-    }
 }
 
 #[cfg(test)]

@@ -11,9 +11,11 @@ use crate::{
         city::City,
         draft::{Draft, Field},
     },
-    speech::cer::Errors,
+    speech::cer::{Errors, fold},
 };
 
+/// Likeness from which a text is right.
+const ENOUGH: f64 = 0.5;
 /// Evidence may begin and end this much outside its turn, seconds.
 const SLACK: f64 = 0.5;
 
@@ -22,14 +24,15 @@ const SLACK: f64 = 0.5;
 pub(super) struct Score {
     /// Calls in which the value (or its absence) is right.
     pub(super) right: usize,
-    /// Calls in which a value is given although there is none.
+    /// Calls in which a value is given although the manifest has none.
     pub(super) invented: usize,
     /// Calls in which the right value is missing.
     pub(super) missing: usize,
     /// Calls in which the right value is among the first three.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) top3: Option<usize>,
-    /// Free text: mean share of characters that agree, over the calls that expect a text.
+    /// Free text: mean likeness over the calls that expect a text; of `wanted` and `occurred_at` the overlap of
+    /// characters, else one minus the edits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) likeness: Option<f64>,
     #[serde(skip)]
@@ -72,15 +75,17 @@ impl Scores {
         ] {
             self.exact(name, given.as_deref(), wanted.as_deref(), &mut wrong);
         }
-        let occurred = draft.occurred_at.value.as_ref().map(|occurred| occurred.text.clone());
         for (name, given, wanted) in [
-            ("title", draft.title.value.clone(), expected.title.as_deref()),
-            ("address", draft.address.value.clone(), expected.place.address.as_deref()),
-            ("wanted", draft.wanted.value.clone(), expected.wanted.as_deref()),
-            ("occurred_at", occurred, expected.occurred.as_deref()),
+            ("title", draft.title.value.as_deref(), expected.title.as_deref()),
+            ("address", draft.address.value.as_deref(), expected.place.address.as_deref()),
         ] {
-            self.text(name, given.as_deref(), wanted);
+            self.text(name, given, wanted, agreement, &mut wrong);
         }
+        let Draft { wanted, occurred_at, .. } = draft;
+        self.text("wanted", wanted.value.as_deref(), expected.wanted.as_deref(), overlap, &mut wrong);
+        self.offered("wanted", wanted, expected.wanted.as_deref());
+        let occurred = occurred_at.value.as_ref().map(|occurred| occurred.text.as_str());
+        self.text("occurred_at", occurred, expected.occurred.as_deref(), overlap, &mut wrong);
         self.evidence(call, draft);
         wrong
     }
@@ -109,22 +114,44 @@ impl Scores {
         wrong.push(format!("{name}: {} instead of {}", given.unwrap_or("nothing"), wanted.unwrap_or("nothing")));
     }
 
-    /// Free text has many right answers; it counts as right when at least half of the characters agree.
-    fn text(&mut self, name: &'static str, given: Option<&str>, wanted: Option<&str>) {
+    /// Free text has many right answers; it counts as right when it is at least [`ENOUGH`] like the expected one.
+    fn text(
+        &mut self,
+        name: &'static str,
+        given: Option<&str>,
+        wanted: Option<&str>,
+        likeness: fn(&str, &str) -> f64,
+        wrong: &mut Vec<String>,
+    ) {
         let score = self.fields.entry(name).or_default();
-        match (given, wanted) {
-            (None, None) => score.right += 1,
-            (Some(_), None) => score.invented += 1,
+        let likeness = match (given, wanted) {
+            (None, None) => 1.0,
+            (Some(_), None) => {
+                score.invented += 1;
+                0.0
+            }
             (given, Some(wanted)) => {
-                let likeness = given.map_or(0.0, |given| (1.0 - Errors::between(wanted, given).rate()).max(0.0));
+                let likeness = given.map_or(0.0, |given| likeness(given, wanted));
                 score.missing += usize::from(given.is_none());
-                score.right += usize::from(likeness >= 0.5);
                 score.likenesses.push(likeness);
                 #[expect(clippy::cast_precision_loss, reason = "a few calls")]
                 let mean = score.likenesses.iter().sum::<f64>() / score.likenesses.len() as f64;
                 score.likeness = Some(mean);
+                likeness
             }
+        };
+        score.right += usize::from(likeness >= ENOUGH);
+        if likeness < ENOUGH {
+            wrong.push(format!("{name}: {} for {}", given.unwrap_or("nothing"), wanted.unwrap_or("nothing")));
         }
+    }
+
+    /// Counts the calls in which the expected text is among the value and its first alternatives.
+    fn offered(&mut self, name: &'static str, field: &Field<String>, wanted: Option<&str>) {
+        let Some(wanted) = wanted else { return };
+        let ranked = field.value.iter().chain(field.alternatives.iter().map(|other| &other.value));
+        let near = ranked.take(3).any(|given| overlap(given, wanted) >= ENOUGH);
+        *self.fields.entry(name).or_default().top3.get_or_insert(0) += usize::from(near);
     }
 
     fn evidence(&mut self, call: &Call, draft: &Draft) {
@@ -140,6 +167,27 @@ impl Scores {
             }
         }
     }
+}
+
+/// One minus the edits per expected character: for texts whose order matters.
+fn agreement(given: &str, wanted: &str) -> f64 {
+    (1.0 - Errors::between(wanted, given).rate()).max(0.0)
+}
+
+/// Characters both texts have, whatever their order: twice the common ones by all (Dice), numerals folded. A caller
+/// says 让自来水公司快点来修 where the manifest says 尽快修复供水.
+#[expect(clippy::cast_precision_loss, reason = "a few characters")]
+fn overlap(given: &str, wanted: &str) -> f64 {
+    let (given, mut wanted): (Vec<char>, Vec<char>) = (fold(given).chars().collect(), fold(wanted).chars().collect());
+    let all = given.len() + wanted.len();
+    let mut common = 0;
+    for sign in given {
+        if let Some(at) = wanted.iter().position(|other| *other == sign) {
+            wanted.swap_remove(at);
+            common += 1;
+        }
+    }
+    if all == 0 { 1.0 } else { 2.0 * f64::from(common) / all as f64 }
 }
 
 fn lies_in_a_turn(span: &Value, call: &Call) -> bool {
@@ -175,7 +223,7 @@ mod tests {
     use crate::{
         config::Settings,
         domain::{
-            draft::{Evidence as Span, Source, Urgency},
+            draft::{Alternative, Evidence as Span, Source, Urgency},
             transcript::Channel,
         },
     };
@@ -200,5 +248,23 @@ mod tests {
         assert_eq!(scores.evidence.values, 2);
         assert_eq!(scores.evidence.wrong, ["s01 place"], "the operator says nothing at that time");
         assert!(wrong.contains(&"urgency: emergency_now instead of none".to_owned()), "{wrong:?}");
+    }
+
+    #[test]
+    fn wishes_and_times_are_compared_by_the_characters_they_share() {
+        assert!(overlap("一个多星期，每天晚上11点以后", "一个多星期以来每晚十一点以后") > 0.8);
+        assert!(overlap("早上7点到9点", "早上七点到九点") > 0.99, "numerals are folded");
+        assert!(overlap("停水", "修路") < 0.01);
+        let city = Settings::default().load_city().expect("the demo city");
+        let call = super::super::manifest::read(Path::new("tests/calls")).expect("the manifest").swap_remove(0);
+        let mut draft = Draft::default();
+        draft.wanted.value = Some("快点来人".into());
+        draft.wanted.alternatives = vec![Alternative { value: "尽快恢复供水".into(), confidence: 0.3 }];
+        let mut scores = Scores::default();
+        let wrong = scores.add(&call, &draft, &city);
+        let score = &scores.fields["wanted"];
+        assert_eq!((score.right, score.missing, score.top3), (0, 0, Some(1)), "{score:?}");
+        assert_eq!((scores.fields["occurred_at"].missing, scores.fields["secret"].right), (1, 1));
+        assert!(wrong.contains(&"wanted: 快点来人 for 尽快修复供水".to_owned()), "{wrong:?}");
     }
 }
