@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::{
     heard::{Heard, Span},
-    together::Together,
+    together::{Syllable, Together},
 };
 use crate::domain::{city::Leaf, transcript::Channel};
 
@@ -38,16 +38,20 @@ const MATTERS: &str = "\
 下水道堵塞 > 疏通下水道 : 下水道 下水 管道 / 堵 不通 反水 返水 往上冒
 污水外溢 > 清理污水 : 污水 脏水 粪水 / 外溢 冒出来 流到 往外冒 满地
 道路积水 > 排除积水 : 积水 内涝 淹了
+人员落水 > 立即救援 : 掉河里 掉水里 落水 掉进河 掉湖里
+火灾 > 立即救援 : 着火了 起火了 失火 着大火
 井盖丢失 > 补装井盖 : 井盖 窨井盖 / 不见 没了 丢 被偷 缺
-井盖破损 > 更换井盖 : 井盖 窨井盖 / 坏了 碎 破 松动 塌
+井盖破损 > 更换井盖 : 井盖 窨井盖 / 坏了 碎 破 松动 塌 翘
 路灯不亮 > 维修路灯 : 路灯 / 不亮 坏了 灭了 没亮 不着
 路面塌陷 > 修复路面 : 路面 地面 人行道 马路 / 塌陷 塌了 下陷 陷下去
 道路破损 > 修路 : 路 公路 水泥路 马路 路面 / 大坑 全是坑 坑洼 坑坑洼洼 坏得 坏了 破损 翻浆 压坏 坑
 道路未硬化 > 硬化道路 : 路 / 没硬化 土路 没修 泥路
 护栏损坏 > 维修护栏 : 护栏 栏杆 / 坏了 倒了 断了 掉了
 红绿灯故障 > 维修红绿灯 : 红绿灯 信号灯 / 坏了 不亮 不对 故障
+红绿灯配时 : 红绿灯 信号灯 / 时间 调 配时
 增设红绿灯 : 红绿灯 信号灯 / 装 增设 安装 设
 标线不清 > 重新划线 : 斑马线 标线 / 看不清 没有 磨没
+乱倒垃圾 > 查处乱倒垃圾 : 乱倒 偷倒 倒垃圾 / 垃圾 渣土
 垃圾无人清运 > 清运垃圾 : 垃圾 垃圾桶 垃圾箱 / 清运 没人收 没有人 没人管 没人清 堆 满了 不收
 公厕脏乱 > 打扫公厕 : 公厕 厕所 / 脏 臭 没人打扫
 占道经营 > 制止占道经营 : 占道 摊贩 摆摊 店外经营 流动摊
@@ -79,21 +83,22 @@ const MATTERS: &str = "\
 强制加班 : 加班 / 强制 不给 没有加班费 天天
 不缴社保 > 补缴社保 : 社保 五险 / 不交 没交 不缴 没给交
 养老金* > 告知养老金政策 : 养老金 养老保险 退休金
+工伤赔偿 : 摔下来 砸伤 受伤 摔断 / 干活 工地 公司 架子 上班
 工伤认定* : 工伤
 失业金* : 失业金 失业保险
 医保报销* > 告知报销政策 : 报销 医保 新农合
 异地就医* > 告知备案办法 : 异地就医 异地备案 转诊
 医院收费* : 医院 / 收费 多收 乱收费
-医院服务态度差 : 医院 医生 护士 大夫 / 态度
+医院服务差 : 医院 卫生院 医生 护士 大夫 / 态度 玩手机 没人管
 疫苗接种* : 疫苗 接种
 小学入学* > 告知入学材料和报名时间 : 上小学 上一年级 上1年级 小学报名 小学入学
 入学* : 入学 招生 学区 报名 / 学校 孩子 幼儿园 初中
+体罚学生 : 老师 幼儿园 / 打了 体罚 骂 被打 虐待
 幼儿园入园* > 告知入园条件 : 幼儿园 / 上 报名 入园
 转学* : 转学
 学校违规补课 : 补课 / 老师 学校 收钱
 学校食堂* : 食堂 / 学校 不好 变质 难吃 贵
 学校收费* : 学校 老师 幼儿园 / 收费 乱收费 多收
-体罚学生 : 老师 / 打 体罚 骂
 培训机构不退费 > 退还培训费 : 培训班 培训机构 辅导班 补习班 / 不退 退费 跑路 关门 退钱
 健身房关门不退费 > 退还剩余费用 : 健身房 健身 健身卡 / 关门 不退 跑路 退钱 关了
 预付卡不退费 > 退还剩余费用 : 年卡 会员卡 充值 办卡 办了一张 美容卡 洗车卡 / 关门 不退 跑路 退钱 不给退
@@ -109,11 +114,13 @@ const MATTERS: &str = "\
 消防通道被占 > 清理消防通道 : 消防通道 / 占 堵 停 锁
 飞线充电 > 制止飞线充电 : 飞线充电 飞线
 车位被占 > 清理车位 : 车位 / 占
+公交甩站 : 公交 公交车 / 甩站 不停 没停
 公交班次* > 增加公交班次 : 公交 公交车 / 班次 太少 等 停了 不来
-公交司机服务* : 公交 公交车 司机 / 态度 不停 甩站 骂
+公交司机服务* : 公交 公交车 司机 / 态度 骂
 出租车拒载绕路 : 出租车 网约车 / 拒载 绕路 多收 乱收费
 物业服务差 > 督促物业整改 : 物业 / 不管 不作为 服务 态度 没人管 保洁
 物业费争议 : 物业费 / 涨 太高 乱收 不合理 多收
+充电桩故障 > 维修充电桩 : 充电桩 / 坏了 不能用 没电
 电梯故障 > 尽快维修电梯 : 电梯 / 坏了 故障 困 停 不修 坠
 房屋漏水 > 维修漏水 : 漏水 渗水 / 房 屋 楼顶 顶楼 家 墙 楼上
 外墙脱落 > 维修外墙 : 外墙 墙皮 保温层 瓷砖 / 往下掉 掉下来 脱落 掉了 要掉
@@ -201,7 +208,14 @@ fn lines(text: &'static str) -> Vec<Matter> {
         let (name, remedy) = head.split_once(" > ").map_or((head, None), |(name, remedy)| (name, Some(remedy)));
         let (name, subject) = name.strip_suffix('*').map_or((name, false), |name| (name, true));
         let parts: Vec<_> = words.split(" / ").map(str::split_whitespace).collect();
-        Some(Matter { name, subject, remedy, parts: parts.len(), words: Together::new(parts), line })
+        Some(Matter {
+            name,
+            subject,
+            remedy,
+            parts: parts.len(),
+            words: Together::new(Syllable::ToTheLetter, parts),
+            line,
+        })
     };
     text.lines().filter_map(matter).collect()
 }
@@ -209,7 +223,8 @@ fn lines(text: &'static str) -> Vec<Matter> {
 /// What the caller's words are about, and where he said so.
 ///
 /// * `leaf` — the category; a matter it has words for is preferred.
-pub(super) fn matter(heard: &Heard, leaf: Option<&Leaf>) -> Option<(&'static Matter, Span)> {
+/// * `emergency` — somebody is in danger: that is the matter, whatever the category.
+pub(super) fn matter(heard: &Heard, leaf: Option<&Leaf>, emergency: bool) -> Option<(&'static Matter, Span)> {
     let fits = |matter: &Matter| {
         leaf.is_some_and(|leaf| {
             leaf.keywords.iter().any(|word| word.chars().count() > 1 && matter.line.contains(word.as_str()))
@@ -217,7 +232,8 @@ pub(super) fn matter(heard: &Heard, leaf: Option<&Leaf>) -> Option<(&'static Mat
     };
     let mut best: Option<(f32, &'static Matter, Span)> = None;
     for matter in KNOWN.iter() {
-        let fits = fits(matter);
+        let danger = emergency && matter.remedy.is_some_and(|remedy| remedy.starts_with("立即"));
+        let fits = danger || fits(matter);
         // One word alone tells the matter only where the category agrees.
         if leaf.is_some() && !fits && matter.parts < 2 {
             continue;

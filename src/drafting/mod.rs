@@ -19,7 +19,6 @@ mod places;
 mod request;
 mod secret;
 mod sound;
-mod surnames;
 mod title;
 mod together;
 mod urgency;
@@ -87,7 +86,8 @@ impl Drafter {
         let kind = draft.request_type.value.as_deref();
         draft.caller_name = name::find(&heard);
         draft.occurred_at = occurred::find(&heard, facts.started, asks);
-        let named = if kind == Some("表扬") { matters::praised(&heard) } else { matters::matter(&heard, leaf) };
+        let named =
+            if kind == Some("表扬") { matters::praised(&heard) } else { matters::matter(&heard, leaf, emergency) };
         draft.wanted = wanted::find(&heard, kind, named.as_ref().and_then(|(matter, _)| matter.remedy));
         draft.secret = secret::find(&heard);
         let findings = self.places.locate(&heard);

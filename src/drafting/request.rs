@@ -27,6 +27,8 @@ struct Cues {
     names: Vec<(&'static str, Words)>,
     /// Words that tell it without naming it.
     tells: Vec<(&'static str, Words)>,
+    asking: Words,
+    opens_question: Words,
     praise: Words,
     grievance: Words,
     reports: Words,
@@ -77,6 +79,10 @@ static CUES: LazyLock<Cues> = LazyLock::new(|| Cues {
             ),
         ),
     ],
+    asking: Words::of(
+        "咨询 资讯 自寻 想问 问一下 问问 请问 打听 了解 什么 怎么 多少 哪里 哪些 哪个 哪儿 几点 几号 吗 能不能 是不是 有没有 想知道 啥 咋",
+    ),
+    opens_question: Words::of("想问一下 想问问 问一下 想打听一下 打听一下 想了解一下 想知道 请问一下"),
     praise: praise(),
     grievance: Words::of("投诉 举报 着火 煤气 不感谢"),
     reports: Words::of("反映 反应一下 反应个 我要反应"),
@@ -114,9 +120,16 @@ pub(super) fn judge(heard: &Heard, city: &City, category: &Field<String>, emerge
             alternatives.push(Alternative { value: value.to_owned(), confidence });
         }
     };
+    // Nobody asks without a word that asks.
+    let asks = heard.of(Channel::Caller).any(|(_, said)| CUES.asking.within(said));
+    if !asks && usual.len() > 1 {
+        usual.retain(|(name, _)| name != "咨询");
+    }
     let mut told = told(heard, &usual);
     told.retain(|(name, ..)| !emergency || *name == "求助");
-    let said = named(heard, &usual, &known).or_else(|| told.first().cloned());
+    let said = named(heard, &usual, &known)
+        .or_else(|| told.first().cloned())
+        .or_else(|| opening_question(heard).filter(|_| !emergency));
     if let Some((name, _, confidence)) = &said {
         offer(name, *confidence);
     }
@@ -240,6 +253,14 @@ fn told(heard: &Heard, usual: &[(String, f32)]) -> Vec<(&'static str, Evidence, 
     found.into_iter().map(|(_, name, span)| (name, heard.evidence(&span), TOLD)).collect()
 }
 
+/// Who opens with 我想问问 and speaks of nothing wrong has a question, whatever is usual in the matter.
+fn opening_question(heard: &Heard) -> Option<(&'static str, Evidence, f32)> {
+    let (utterance, said) = heard.of(Channel::Caller).next()?;
+    let sounds = CUES.opens_question.first(said, &(0..said.sounds.len()))?;
+    let span = Span { utterance, characters: said.characters(&sounds) };
+    Some(("咨询", heard.evidence(&span), TOLD))
+}
+
 fn reports(heard: &Heard) -> bool {
     report(heard).is_some()
 }
@@ -293,6 +314,9 @@ mod tests {
             ("投诉", "0902", "我买的面包过期了，要求赔偿"),
             ("咨询", "0701", "想问一下住院能不能报销"),
             ("举报", "1004", "楼道里有人飞线充电"),
+            ("求助", "1101", "我家里没有人管，想申请低保"),
+            ("投诉", "0401", "12路公交车昨天甩站了"),
+            ("咨询", "0201", "我想问问冬季供暖什么时候停"),
         ] {
             assert_eq!(kind(words, code), expected, "{words}");
         }

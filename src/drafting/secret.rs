@@ -40,7 +40,7 @@ static CUES: LazyLock<Cues> = LazyLock::new(|| Cues {
          不想让物业知道 别让人知道 不想让人知道 别让别人知道 不要让别人知道 不想让别人知道 别让单位知道 不想让单位知道 \
          别让老板知道 不想让老板知道 别让邻居知道 不想让邻居知道 别让村里知道 不想让村里知道 别让公司知道 别让学校知道 \
          别说是我 不要说是我 不能说是我 别说我 别提我的名字 不要提我的名字 别提是我 不要提是我 别告诉他是我 别告诉他们是我 \
-         不想透露 不愿透露 不方便透露 不便透露 不愿意透露 不想留名 不愿意留名 不想留姓名 不想留名字 不想说名字 不愿意留姓名 \
+         请不要公开 请别公开 不要公开我 别公开我 不想透露 不愿透露 不方便透露 不便透露 不愿意透露 不想留名 不愿意留名 不想留姓名 不想留名字 不想说名字 不愿意留姓名 \
          不要暴露我 别暴露我 不想暴露",
     ),
     open: Words::of(
@@ -55,7 +55,7 @@ static CUES: LazyLock<Cues> = LazyLock::new(|| Cues {
     ),
     topic: Words::of("协议 协定 工作 局 费 单位 性 条款 合同 制度 信 电话 举报箱 者"),
     dont: Words::of("不要 别 不能 不可以 千万别 不许 请勿 不得 不想 甭 不希望 莫"),
-    tell: Words::of("透露 泄露 泄漏 告诉 公开 给 说出 传出 告知 反馈给 转给 提供给 暴露 外传 让"),
+    tell: Words::of("透露 泄露 泄漏 告诉 公开 给 说出 传出 告知 反馈给 转给 提供给 暴露 外传 外泄 说 讲 提"),
     mine: Words::of(
         "我的信息 我的电话 我的号码 我的名字 我的姓名 我的身份 我的手机 我的个人信息 我个人信息 我信息 我电话 我姓名 我名字 我们的信息 我们的电话 \
          个人信息 电话给 电话号码给 号码给 名字给 姓名给 信息给 电话告诉 名字告诉 是我打的 是我反映 是我举报 是我投诉 是我说的 是谁打的 \
@@ -142,8 +142,9 @@ fn kept(said: &Said, at: usize) -> Option<(bool, f32, Range<usize>)> {
     }
     let rest = from..clause.end.min(from + 18);
     let tell = cues.tell.first(said, &rest)?;
-    let mine = cues.mine.first(said, &rest)?;
-    Some((true, 0.85, at..tell.end.max(mine.end)))
+    // 我的信息不要外泄: what is to be kept may stand before.
+    let mine = cues.mine.first(said, &clause)?;
+    Some((true, 0.85, mine.start.min(at)..tell.end.max(mine.end)))
 }
 
 /// The answer to 需要保密吗 or 可以公开吗.
@@ -208,6 +209,9 @@ mod tests {
             "不方便透露姓名",
             "不要把我的名字给村里",
             "希望对举报人保密",
+            "我的信息不要外泄",
+            "你们可得管管，别跟村里说是我打的电话",
+            "我的电话别给施工队",
         ] {
             assert_eq!(secret(words), Some(true), "{words}");
         }

@@ -1,6 +1,6 @@
 //! Stories over the whole room.
 
-use std::{path::Path, sync::LazyLock};
+use std::{collections::HashMap, path::Path, sync::LazyLock};
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -87,6 +87,62 @@ fn calls_as_the_recogniser_hears_them_give_name_secrecy_and_type() {
     }
     assert_eq!((names, times), (3, 3), "张, 李 and 刘; the three times that are expected");
     assert!(wishes >= 9, "{wishes} of 14 callers say what they want");
+}
+
+/// `tests/calls/spoken.txt`: calls of our own in the words of western Shandong, with what is to come of them.
+#[test]
+fn calls_in_other_words_give_name_time_wish_secrecy_and_type() {
+    let text = std::fs::read_to_string("tests/calls/spoken.txt").expect("the spoken calls are there");
+    let (mut judged, mut wrong) = (0, Vec::new());
+    for call in text.split("\n=").skip(1) {
+        let (expected, talk) = call.split_once('\n').unwrap_or((call, ""));
+        let expected: HashMap<&str, &str> =
+            expected.split_whitespace().filter_map(|pair| pair.split_once('=')).collect();
+        let utterances = (0_u32..).zip(talk.lines()).map(|(index, line)| Utterance {
+            channel: if line.starts_with("c ") { Channel::Caller } else { Channel::Operator },
+            start_ms: index * 5000,
+            end_ms: index * 5000 + 4900,
+            text: line[2..].to_owned(),
+            confidence: 0.85,
+        });
+        let transcript = Transcript { utterances: utterances.collect(), r#final: true };
+        let draft = DRAFTER.draft(&transcript, &FACTS);
+        let given = [
+            ("name", draft.caller_name.value),
+            ("type", draft.request_type.value.filter(|_| expected.contains_key("type"))),
+            ("when", draft.occurred_at.value.map(|occurred| occurred.text)),
+            ("wanted", draft.wanted.value),
+            ("secret", draft.secret.value.map(|secret| secret.to_string())),
+        ];
+        for (key, given) in given {
+            if given.as_deref() != expected.get(key).copied() {
+                wrong.push(format!("{key}={} of: {talk}", given.unwrap_or_default()));
+            }
+        }
+        judged += 1;
+    }
+    assert!(judged >= 105 && wrong.is_empty(), "{judged} calls: {}", wrong.join("\n"));
+}
+
+#[test]
+fn a_misheard_character_in_ten_makes_no_other_surname_and_no_other_wish_for_secrecy() {
+    let text = std::fs::read_to_string("tests/calls/spoken.txt").expect("the spoken calls are there");
+    for (call, seed) in text.split("\n=").skip(1).flat_map(|call| (1..=3).map(move |seed| (call, seed))) {
+        let (_, talk) = call.split_once('\n').unwrap_or((call, ""));
+        let said = |percent| {
+            let line = |(index, line): (u64, &str)| {
+                let side = if line.starts_with("c ") { Channel::Caller } else { Channel::Operator };
+                (side, garble(&line[2..], percent, seed * 1000 + index))
+            };
+            let lines: Vec<(Channel, String)> = (0..).zip(talk.lines()).map(line).collect();
+            talk_of(&lines)
+        };
+        let (clear, noisy) = (said(0), said(10));
+        let surname = |heard: &Heard| name::find(heard).value.and_then(|name| name.chars().next());
+        assert!(surname(&noisy).is_none() || surname(&noisy) == surname(&clear), "{call} with {seed}");
+        let secret = |heard: &Heard| secret::find(heard).value;
+        assert!(secret(&noisy).is_none() || secret(&noisy) == secret(&clear), "{call} with {seed}");
+    }
 }
 
 #[test]
@@ -220,13 +276,17 @@ pub(super) fn heard(words: &[&str]) -> Heard {
 
 /// What both sides said, one utterance a second.
 pub(super) fn talk(words: &[(Channel, &str)]) -> Heard {
+    talk_of(&words.iter().map(|(channel, text)| (*channel, (*text).to_owned())).collect::<Vec<_>>())
+}
+
+fn talk_of(words: &[(Channel, String)]) -> Heard {
     let utterances = (0_u32..)
         .zip(words)
         .map(|(index, (channel, text))| Utterance {
             channel: *channel,
             start_ms: index * 1000,
             end_ms: index * 1000 + 900,
-            text: (*text).to_owned(),
+            text: text.clone(),
             confidence: 0.9,
         })
         .collect();

@@ -18,7 +18,7 @@ const CLAUSE: usize = 14;
 /// Characters of a description.
 const LONGEST: usize = 2_000;
 /// What callers open with.
-const OPENINGS: [&str; 24] = [
+const OPENINGS: [&str; 30] = [
     "你好",
     "您好",
     "喂",
@@ -31,6 +31,12 @@ const OPENINGS: [&str; 24] = [
     "我想投诉",
     "投诉一下",
     "我想咨询一下",
+    "想咨询一下",
+    "想打听一下",
+    "打听一下",
+    "想问问",
+    "请问一下",
+    "请问",
     "我想问一下",
     "想问一下",
     "咨询一下",
@@ -68,7 +74,9 @@ pub(super) fn title(heard: &Heard, parts: &Parts<'_>) -> Field<String> {
         (None, None) => return Field::default(),
     };
     let matter = match parts.request_type {
-        Some(kind @ ("咨询" | "建议")) if !matter.contains(kind) => format!("{matter}{kind}"),
+        Some(kind @ ("咨询" | "建议")) if !matter.contains(kind) => {
+            format!("{}{kind}", matter.strip_suffix("问题").unwrap_or(&matter))
+        }
         _ if parts.matter.is_some_and(|(matter, _)| matter.subject) => format!("{matter}问题"),
         _ => matter,
     };
@@ -92,9 +100,11 @@ pub(super) fn title(heard: &Heard, parts: &Parts<'_>) -> Field<String> {
 /// The caller's clause where it is short enough for a title, else the name of the category.
 fn in_own_words(heard: &Heard, span: &Span, leaf: Option<&Leaf>) -> String {
     let clause: String = heard.said[span.utterance].text[span.characters.clone()].iter().collect();
-    let clause = in_digits(trim(&clause));
+    let clause = in_digits(trim(&clause)).replace("怎么", "").replace("如何", "");
+    // 电话是…, 你们赶紧来 and the like say nothing of the matter.
+    let idle = ["你们", "您", "电话", "我姓", "姓", "谢谢"].iter().any(|word| clause.contains(word));
     match leaf {
-        Some(leaf) if count(&clause) > CLAUSE || count(&clause) < 2 => format!("{}问题", leaf.name),
+        Some(leaf) if idle || count(&clause) > CLAUSE || count(&clause) < 2 => format!("{}问题", leaf.name),
         _ => clause.chars().take(CLAUSE).collect(),
     }
 }
@@ -159,7 +169,7 @@ mod tests {
         let (heard, city) = (heard(&[words]), city());
         let whole = Span { utterance: 0, characters: 0..heard.said[0].text.len() };
         let leaf = city.leaf(code);
-        let matter = if kind == "表扬" { matters::praised(&heard) } else { matters::matter(&heard, leaf) };
+        let matter = if kind == "表扬" { matters::praised(&heard) } else { matters::matter(&heard, leaf, false) };
         let parts = Parts {
             spot,
             place: Some("光岳新村"),

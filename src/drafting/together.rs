@@ -18,16 +18,26 @@ pub(super) struct Together {
     parts: Vec<Vec<Part>>,
 }
 
+/// How a word of one syllable is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Syllable {
+    /// 坑 is heard in 吭 as well: danger errs to the safe side.
+    BySound,
+    /// 往 is not 网.
+    ToTheLetter,
+}
+
 #[derive(Clone, Debug)]
 struct Part {
     sounds: Vec<Reading>,
     written: Vec<char>,
+    syllable: Syllable,
 }
 
 impl Together {
     /// * `parts` — sets of words; one of each has to be near the others.
-    pub fn new<'a>(parts: impl IntoIterator<Item = impl IntoIterator<Item = &'a str>>) -> Self {
-        let part = |words: &'a str| Part::new(words);
+    pub fn new<'a>(syllable: Syllable, parts: impl IntoIterator<Item = impl IntoIterator<Item = &'a str>>) -> Self {
+        let part = |word: &'a str| Part { sounds: readings(word), written: word.chars().collect(), syllable };
         Self { parts: parts.into_iter().map(|words| words.into_iter().map(part).collect()).collect() }
     }
 
@@ -81,10 +91,6 @@ impl Hit {
 }
 
 impl Part {
-    fn new(word: &str) -> Self {
-        Self { sounds: readings(word), written: word.chars().collect() }
-    }
-
     /// Every place inside the sounds where the word is heard.
     fn all<'a>(&'a self, said: &'a Said, inside: &Range<usize>) -> impl Iterator<Item = Hit> + use<'a> {
         let length = self.sounds.len();
@@ -104,6 +110,9 @@ impl Part {
                 }
             }
             let shared = here.iter().zip(&self.written).filter(|(sound, wanted)| sound.character == **wanted).count();
+            if length == 1 && shared == 0 && self.syllable == Syllable::ToTheLetter {
+                return None;
+            }
             Some(Hit { range: start..start + length, literal: shared == length, enough: shared >= needed })
         })
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{
     heard::{Heard, Phrases, Said, Span},
-    together::Together,
+    together::{Syllable, Together},
 };
 use crate::domain::{
     city::UrgentTriggers,
@@ -76,12 +76,15 @@ impl Senses {
         let mut triggers = Vec::new();
         for (level, words) in [(Urgency::EmergencyNow, &city.emergency), (Urgency::SafetyHazard, &city.urgent)] {
             for word in words {
-                triggers.push(Trigger { level, words: Together::new([[word.as_str()]]) });
+                triggers.push(Trigger { level, words: Together::new(Syllable::BySound, [[word.as_str()]]) });
             }
         }
         for (level, sets) in [(Urgency::EmergencyNow, EMERGENCIES), (Urgency::SafetyHazard, HAZARDS)] {
             for set in sets {
-                triggers.push(Trigger { level, words: Together::new(set.iter().map(|words| words.iter().copied())) });
+                triggers.push(Trigger {
+                    level,
+                    words: Together::new(Syllable::BySound, set.iter().map(|words| words.iter().copied())),
+                });
             }
         }
         let operator = vec![

@@ -61,7 +61,7 @@ const BEGINNINGS: [(&str, f32, bool); 9] = [
     ),
 ];
 /// Words that open a question of somebody who wants to know.
-const QUESTIONS: &str = "我想问一下 我想问下 想问一下 想问问 我想问 问一下 我想咨询一下 想咨询一下 咨询一下 想了解一下 我想了解 想知道 我想知道 \
+const QUESTIONS: &str = "我想问问 我想问一下 我想问下 想问一下 想问问 我想问 问一下 我想咨询一下 想咨询一下 咨询一下 想了解一下 我想了解 想知道 我想知道 \
     打听一下 请问一下 请问 我问一下";
 
 struct Cues {
@@ -224,6 +224,7 @@ fn wish(said: &Said, text: &[char], at: usize, asks: bool) -> Option<(Wish, usiz
     let end = extent(said, at, start, asks);
     // 你们快点来: who is addressed is clear.
     let start = CUES.addressed.at(said, start).map_or(start, |(end, _)| end);
+    let start = if asks { skip_preface(said, start, end) } else { start };
     let range = trim(said, start..end);
     if range.len() < FEWEST || cues.secrecy.inside(said, &range) {
         return None;
@@ -279,6 +280,15 @@ fn leave(said: &Said, mut from: usize) -> usize {
         from = end;
     }
     from
+}
+
+/// 我母亲今年七十五了，高龄补贴怎么申请: who asks leads up to the question.
+fn skip_preface(said: &Said, start: usize, end: usize) -> usize {
+    let clause = said.clause(start);
+    let about_oneself = said.sounds[start].character == '我';
+    let question =
+        CUES.asking.inside(said, &(clause.end..end)) && !CUES.asking.inside(said, &(start..clause.end.min(end)));
+    if about_oneself && question && clause.end < end { clause.end } else { start }
 }
 
 /// Where a wish ends: its clause, and the next ones as long as they go on with it.
@@ -366,6 +376,8 @@ mod tests {
         ]);
         let field = find(&talk, Some("咨询"), None);
         assert_eq!(field.value.as_deref(), Some("需要准备哪些材料，什么时候报名"));
+        let about = heard(&["喂，我想问一下，我母亲今年七十五了，高龄补贴怎么申请。"]);
+        assert_eq!(find(&about, Some("咨询"), None).value.as_deref(), Some("高龄补贴怎么申请"));
     }
 
     #[test]

@@ -17,8 +17,10 @@ pub(super) enum Grain {
     /// A week, a month or a holiday.
     Weeks,
     Year,
-    /// 前几天, 最近.
+    /// 前几天, 这段时间.
     Vague,
+    /// 最近, 刚才: said of anything.
+    Now,
 }
 
 /// Days as they were said.
@@ -353,9 +355,10 @@ fn vague(text: &[char], at: usize) -> Option<Days> {
     names.sort_by_key(|name| std::cmp::Reverse(name.chars().count()));
     let (end, name) = word(text, at, &names)?;
     // 最近的医院 is near, not new.
+    let now = matches!(name, "最近" | "近期" | "近来" | "刚刚" | "刚才" | "这几天" | "这两天");
     (!(name == "最近" && starts(text, end, "的"))).then_some(Days {
         end,
-        grain: Grain::Vague,
+        grain: if now { Grain::Now } else { Grain::Vague },
         span: None,
         part: None,
         future: false,

@@ -315,7 +315,8 @@ fn moment(text: &[char], at: usize, now: DateTime, asked: bool) -> Option<Expres
     let base = match days.grain {
         Grain::Day => 4.0,
         Grain::Weeks => 3.5,
-        Grain::Year | Grain::Vague => 2.0,
+        Grain::Vague => 2.5,
+        Grain::Year | Grain::Now => 2.0,
     };
     let weight = base + if time.is_some_and(|time| time.exact) { 1.0 } else { 0.0 };
     let whole = days.span.map(|(first, last)| (midnight(first), last_moment(last)));
@@ -402,7 +403,7 @@ fn weigh(text: &[char], utterance: usize, at: usize, expression: Expression, now
     let from = ["从", "自从", "自", "打从", "打"].into_iter().find(|word| before.ends_with(word));
     let at_once = from.is_some() || expression.since || ONWARD.iter().any(|word| after.starts_with(word));
     // 今年墙皮就往下掉: the one it happens to may stand between.
-    let soon = after.chars().take(5).any(|sign| sign == '就');
+    let soon = after.chars().take(8).any(|sign| sign == '就');
     let onward = expression.nature == Nature::Point && !expression.ends && (at_once || soon);
     let mut weight = expression.weight;
     let has = |words: &[&str], text: &str| words.iter().any(|word| text.contains(word));
@@ -419,7 +420,8 @@ fn weigh(text: &[char], utterance: usize, at: usize, expression: Expression, now
     if has(&BACKGROUND, &after) || has(&BACKGROUND, &before) {
         weight -= 4.0;
     }
-    if has(&COMING, &around) || after.starts_with('要') || before.ends_with('到') && !onward {
+    if has(&COMING, &around) || after.contains('吗') || after.starts_with('要') || before.ends_with('到') && !onward
+    {
         weight -= 3.0;
     }
     if BESIDE.iter().any(|word| after.starts_with(word)) || has(&["差点", "险些"], &after) {

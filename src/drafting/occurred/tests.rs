@@ -95,6 +95,7 @@ fn times_of_other_things_are_not_taken() {
         "什么时候能来水",
         "13800001111",
         "一年级的孩子",
+        "暖气什么时候停，是三月十五号吗？",
     ] {
         assert_eq!(when(words), None, "{words}");
     }

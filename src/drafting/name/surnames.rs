@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::{
+use super::super::{
     heard::Said,
     sound::{Reading, readings},
 };
