@@ -153,6 +153,7 @@ pub(super) fn find(heard: &Heard, request_type: Option<&str>, usual: Option<&str
         }
         // The answer to 您希望怎么解决 is a wish however it is worded.
         if asked
+            && wishes.len() < WISHES
             && wishes.iter().all(|wish| wish.span.utterance != utterance)
             && let Some(found) = answer(said, &text, utterance)
         {

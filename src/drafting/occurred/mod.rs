@@ -4,18 +4,19 @@
 //! when the children go to school. So every expression is weighed by the words around it, and a doubtful one is none.
 
 mod clock;
+mod cues;
 mod days;
 mod length;
 mod read;
 
-use std::{ops::Range, sync::LazyLock};
+use std::ops::Range;
 
 use jiff::{
     Span as Shift,
     civil::{Date, DateTime, Time as Clock},
 };
 
-use super::heard::{Heard, Span, Words};
+use super::heard::{Heard, Span};
 use crate::domain::{
     calendar::{instant, local},
     draft::{Alternative, Field, Occurred, Source},
@@ -23,6 +24,9 @@ use crate::domain::{
     transcript::Channel,
 };
 use clock::Part;
+use cues::{
+    ASKS, ASKS_ELSE, BACKGROUND, BESIDE, COMES_AGAIN, COMING, LASTING_AFTER, LASTING_BEFORE, ONWARD, OWNED, WRITTEN,
+};
 use days::Grain;
 use read::{ends, starts, word};
 
@@ -38,113 +42,6 @@ const ENOUGH: f32 = 2.5;
 const ENOUGH_TO_ASK: f32 = 5.0;
 /// Characters after an expression that tell what it is the time of.
 const REACH: usize = 14;
-
-/// Words of time as they are written; a recogniser writes 月分, 左天, 零晨.
-static WRITTEN: LazyLock<Words> = LazyLock::new(|| {
-    Words::spelling(
-        "今天 昨天 前天 大前天 明天 后天 昨晚 今早 晚上 早上 早晨 上午 下午 中午 傍晚 凌晨 半夜 夜里 星期 礼拜 上周 上个月 这个月 \
-         去年 今年 前年 月份 每天 天天 国庆节 国庆 春节 开始 以来 以后 最近 期间 打过电话 打电话 反映过 投诉过",
-    )
-});
-/// The operator asks when.
-static ASKS: LazyLock<Words> = LazyLock::new(|| {
-    Words::of(
-        "什么时候 什么时间 多长时间 多久 几点 哪天 何时 时间段 多少天 几天了 几号 多少年 从哪天 哪个时间 时间 多会儿 啥时候 几个月",
-    )
-});
-/// The operator asks when somebody may be called: the answer is no time of the matter.
-static ASKS_ELSE: LazyLock<Words> = LazyLock::new(|| Words::of("方便 有空 接听 回电 回复您 预约 联系您"));
-
-/// Said of what is not the matter: payments, purchases, earlier complaints, moving in, promises, school.
-const BACKGROUND: [&str; 62] = [
-    "交了",
-    "交的",
-    "交齐",
-    "交起",
-    "就交",
-    "已交",
-    "缴",
-    "办的",
-    "办了",
-    "办理",
-    "签的",
-    "签了",
-    "装修",
-    "入住",
-    "结婚",
-    "出生",
-    "毕业",
-    "打过",
-    "打了电话",
-    "打电话",
-    "打的电话",
-    "反映过",
-    "反应过",
-    "投诉过",
-    "举报过",
-    "报过",
-    "报修过",
-    "说过",
-    "来过",
-    "找过",
-    "改造",
-    "入职",
-    "上班",
-    "退休",
-    "说好",
-    "答应",
-    "承诺",
-    "通知",
-    "住进",
-    "搬",
-    "订的",
-    "上一年级",
-    "上1年级",
-    "上小学",
-    "上学",
-    "报名",
-    "高考",
-    "考试",
-    "放学",
-    "刚才说",
-    "来电话",
-    "到期",
-    "营业",
-    "开门",
-    "休息",
-    "来看看",
-    "给他打",
-    "给你们打",
-    "派人",
-    "想问",
-    "想反映",
-    "体检",
-];
-/// Said of what is still to come.
-const COMING: [&str; 12] =
-    ["要来", "准备", "打算", "才能", "能不能", "能来", "会来", "之前解决", "什么时候", "是不是", "怎么办", "再来"];
-/// Said of what happened beside the matter: 前几天还摔了一个人.
-const BESIDE: [&str; 4] = ["还", "差点", "曾", "险些"];
-/// Said of what goes on since.
-const ONWARD: [&str; 8] = ["就", "开始", "一直", "到现在", "至今", "起", "以来", "到今天"];
-const COMES_AGAIN: [&str; 16] = [
-    "每天都是",
-    "每天到",
-    "每天",
-    "每日",
-    "天天",
-    "每晚上",
-    "每晚",
-    "每到",
-    "一到",
-    "每个周末",
-    "每周末",
-    "每逢",
-    "每个星期",
-    "每周",
-    "每个月",
-    "每年",
-];
 
 /// An expression of time with the weight of the words around it.
 #[derive(Clone, Debug)]
@@ -344,9 +241,8 @@ fn again(text: &[char], at: usize) -> Option<Expression> {
     };
     let known = name.contains('晚').then_some(Part::Night);
     let time = clock::time(text, from, known).or_else(|| {
-        let (from, part) =
-            word(text, from, &["周末", "节假日", "冬天", "夏天", "下雨天"]).map(|(end, _)| (end, None))?;
-        clock::time(text, from, None).or(Some(clock::Time { end: from, part, exact: false, hours: None }))
+        let (end, _) = word(text, from, &["周末", "节假日", "冬天", "夏天", "下雨天"])?;
+        clock::time(text, end, None).or(Some(clock::Time { end, part: None, exact: false, hours: None }))
     });
     // 天天 and 每天 alone say little.
     let alone = matches!(name, "每天都是" | "每天到" | "每天" | "每日" | "天天" | "每到" | "一到" | "每逢");
@@ -361,32 +257,10 @@ fn again(text: &[char], at: usize) -> Option<Expression> {
 
 /// Whether the words around make a length of time one that lasts: 停了三天了, 三个月没发.
 fn lasts(text: &[char], at: usize, end: usize, asked: bool) -> bool {
-    const BEFORE: [&str; 17] = [
-        "已经",
-        "都",
-        "有",
-        "停了",
-        "坏了",
-        "断了",
-        "欠",
-        "拖",
-        "快",
-        "整整",
-        "连续",
-        "持续",
-        "等了",
-        "将近",
-        "差不多",
-        "大概",
-        "欠了",
-    ];
-    const AFTER: [&str; 13] =
-        ["了", "没", "不", "以来", "都没", "还没", "就没", "一直", "也没", "没人", "无人", "的工资", "工资"];
-    let owned = ["住了", "用了", "干了", "做了", "买了", "交了", "签了", "租了", "结婚", "上了", "开了"];
-    if owned.iter().any(|word| ends(text, at, word)) || ends(text, at, "有") && starts(text, at, "一天") {
+    if OWNED.iter().any(|word| ends(text, at, word)) || ends(text, at, "有") && starts(text, at, "一天") {
         return false;
     }
-    asked || BEFORE.iter().any(|word| ends(text, at, word)) || word(text, end, &AFTER).is_some()
+    asked || LASTING_BEFORE.iter().any(|word| ends(text, at, word)) || word(text, end, &LASTING_AFTER).is_some()
 }
 
 /// Weighs an expression by its clause.
