@@ -142,13 +142,14 @@ impl App {
             }
             None => (None, None),
         };
-        if role.hears() {
-            house.hear()?;
+        let draftsman = if role.hears() || role.serves() { Some(house.draftsman()?) } else { None };
+        if let Some(draftsman) = draftsman.clone().filter(|_| role.hears()) {
+            house.hear(draftsman)?;
         }
         house.fold_metrics(metrics.clone());
         house.lifecycle.spawn("store", store.clone().listen(house.lifecycle.stopping()));
-        if let Some(listener) = listener {
-            house.serve(listener, tls.clone(), metrics);
+        if let (Some(listener), Some(draftsman)) = (listener, draftsman) {
+            house.serve(listener, tls.clone(), metrics, draftsman);
         }
         let first = Users::new(store.clone()).init().await?;
         supervisor::tell(supervisor::READY);
@@ -257,12 +258,14 @@ impl Builder {
         Ok(media)
     }
 
-    fn hear(&self) -> anyhow::Result<()> {
+    /// Fills the fields of a case from words, heard or written.
+    fn draftsman(&self) -> anyhow::Result<cases::Draftsman> {
         let classifier = Classifier::load(&self.settings.city.classifier)?;
         let drafter = Drafter::new(self.city.clone(), classifier);
-        let draftsman: cases::Draftsman = Arc::new(move |transcript, caller_id, started| {
-            drafter.draft(transcript, &CallFacts { caller_id, started })
-        });
+        Ok(Arc::new(move |transcript, caller_id, started| drafter.draft(transcript, &CallFacts { caller_id, started })))
+    }
+
+    fn hear(&self, draftsman: cases::Draftsman) -> anyhow::Result<()> {
         let stopping = self.lifecycle.stopping();
         self.lifecycle
             .spawn("drafter", cases::drafter_loop(self.cases.clone(), self.queue.clone(), draftsman, stopping));
@@ -295,11 +298,18 @@ impl Builder {
         });
     }
 
-    fn serve(&self, listener: TcpListener, tls: Option<http::Tls>, metrics: PrometheusHandle) {
+    fn serve(
+        &self,
+        listener: TcpListener,
+        tls: Option<http::Tls>,
+        metrics: PrometheusHandle,
+        draftsman: cases::Draftsman,
+    ) {
         let parts = http::Parts {
             store: self.store.clone(),
             archive: self.archive.clone(),
             cases: self.cases.clone(),
+            draftsman,
             city: self.city.clone(),
             clock: self.clock.clone(),
             readiness: self.readiness.clone(),

@@ -4,7 +4,10 @@
 //! ([`Cases::run`]), and what a dead process left behind is taken up again ([`recover`]).
 
 mod drafter;
+mod open;
 mod recover;
+mod reveal;
+mod sight;
 mod view;
 
 use std::sync::Arc;
@@ -14,7 +17,7 @@ use serde_json::Value;
 use crate::{
     domain::{
         calendar::{CalendarError, WorkCalendar},
-        case::{Actor, Case, Command, Event, Facts, Inlet, Parent, Recorded, Refusal, ReplayError, State},
+        case::{Actor, By, Case, Command, Event, Facts, Inlet, Parent, Recorded, Refusal, ReplayError, State},
         city::City,
         draft::Draft,
         ids::{CallId, CaseId},
@@ -25,8 +28,12 @@ use crate::{
 };
 
 pub use drafter::{Draftsman, drafter_loop};
+pub use open::NewCase;
 pub use recover::{RecoverError, Recovered, import, recover};
+pub use reveal::{Reason, Reveal};
 pub use view::{Clocks, EventView, Fields, OccurredView, OrderView, View};
+
+use sight::Sight;
 
 /// The services. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -81,6 +88,8 @@ pub enum CaseError {
     Damaged(#[from] ReplayError),
     #[error("a stored event cannot be read")]
     Unreadable(#[source] serde_json::Error),
+    #[error("{0} broke off")]
+    Broken(&'static str),
     #[error("the city's calendar cannot be used")]
     Calendar(#[from] CalendarError),
     #[error(transparent)]
@@ -105,14 +114,14 @@ impl Cases {
     /// A case as the actor sees it.
     pub async fn get(&self, id: CaseId, actor: &Actor) -> Result<View, CaseError> {
         let case = self.load(id, actor).await?;
-        Ok(View::of(&case, actor, self.store.clock().now()))
+        Ok(View::of(&case, actor, &self.city, self.store.clock().now()))
     }
 
     /// The history of a case as the actor sees it, oldest first.
     pub async fn events(&self, id: CaseId, actor: &Actor) -> Result<Vec<EventView>, CaseError> {
         let history = history(self.store.case_events(id).await?)?;
         let case = visible(id, history.clone(), actor)?;
-        Ok(history.iter().map(|recorded| EventView::of(recorded, view::is_masked(&case, actor))).collect())
+        Ok(history.iter().map(|recorded| EventView::of(recorded, &case, actor)).collect())
     }
 
     /// A page of cases, latest first. A unit's people get their unit's cases, whatever unit they name.
@@ -126,10 +135,11 @@ impl Cases {
         let limit = wanted.limit.clamp(1, 200);
         let unit =
             if actor.is_of_unit() { actor.unit().map(str::to_owned).or(Some(String::new())) } else { wanted.unit };
+        let q = wanted.q.filter(|q| !q.trim().is_empty());
         let filter = CaseFilter {
             state: wanted.state.map(|state| state.as_str().to_owned()),
             unit,
-            q: wanted.q.filter(|q| !q.trim().is_empty()),
+            q: q.clone(),
             overdue_at: wanted.overdue.then_some(now),
             after: wanted.after,
             limit: limit + 1,
@@ -141,7 +151,12 @@ impl Cases {
         let mut views = Vec::with_capacity(rows.len());
         for row in rows {
             let case = Case::replay(row.id, history(self.store.case_events(row.id).await?)?)?;
-            views.push(View::of(&case, actor, now));
+            // What a unit may not read it may not find a case by either.
+            let hidden = Sight::of(&case, actor) == Sight::Redacted;
+            if hidden && q.as_deref().is_some_and(|words| !case.number.contains(words.trim())) {
+                continue;
+            }
+            views.push(View::of(&case, actor, &self.city, now));
         }
         Ok((views, next))
     }
@@ -180,9 +195,8 @@ impl Cases {
         let events = history(tx.case_events(id).await?)?;
         let mut case = visible(id, events.clone(), actor)?;
         if case.version != version {
-            let masked = view::is_masked(&case, actor);
             let since = events.iter().filter(|event| event.version > version);
-            let since = since.map(|event| EventView::of(event, masked)).collect();
+            let since = since.map(|event| EventView::of(event, &case, actor)).collect();
             return Err(CaseError::Stale { id, version: case.version, since });
         }
         let parent = match &command {
@@ -204,7 +218,7 @@ impl Cases {
         }
         tx.commit().await?;
         tracing::info!(case.id = %id, case.state = case.state().as_str(), case.version, action, "case moved");
-        Ok(View::of(&case, actor, now))
+        Ok(View::of(&case, actor, &self.city, now))
     }
 
     /// Makes the case of a call, or the missed-call entry if the caller did not speak. Doing it twice does it once.
@@ -229,18 +243,11 @@ impl Cases {
             tracing::info!(call.id = %call, "the caller did not speak: put on the call-back list");
             return Ok(Drafted::Missed);
         }
-        let now = tx.now();
-        let number = tx.next_case_number(&WorkCalendar::day(now)).await?;
-        let id = CaseId::new(self.store.clock().uuid());
-        let fields = Box::new(draft);
-        let event = Event::Draft { number, inlet: Inlet::Phone, call: Some(call), original: None, fields };
-        let first = Case::first(event, Actor::System.acting_as(None), now);
-        let case = Case::replay(id, [first.clone()])?;
-        tx.add_case(&row_of(&case)).await?;
-        tx.append_event(id, &stored(&first)).await?;
-        tx.call_made_case(call, id).await?;
-        tracing::info!(case.id = %id, call.id = %call, case.number, "case drafted");
-        Ok(Drafted::Case(id))
+        let by = Actor::System.acting_as(None);
+        let case = begin(tx, Inlet::Phone, Some(call), None, draft, by).await?;
+        tx.call_made_case(call, case.id).await?;
+        tracing::info!(case.id = %case.id, call.id = %call, case.number, "case drafted");
+        Ok(Drafted::Case(case.id))
     }
 
     /// The store under the services.
@@ -278,14 +285,30 @@ async fn is_recorded(tx: &mut Tx, call: Option<CallId>) -> Result<bool, StoreErr
     })
 }
 
-/// Takes a decided event in and writes it down, with the row and the units it changes.
-async fn append(
+/// Writes the first event of a case, with its number and row.
+async fn begin(
     tx: &mut Tx,
-    case: &mut Case,
-    event: Event,
-    by: crate::domain::case::By,
-    now: UnixMs,
-) -> Result<(), CaseError> {
+    inlet: Inlet,
+    call: Option<CallId>,
+    original: Option<String>,
+    fields: Draft,
+    by: By,
+) -> Result<Case, CaseError> {
+    let now = tx.now();
+    let number = tx.next_case_number(&WorkCalendar::day(now)).await?;
+    let id = CaseId::new(tx.fresh_id());
+    let first = Case::first(Event::Draft { number, inlet, call, original, fields: Box::new(fields) }, by, now);
+    let case = Case::replay(id, [first.clone()])?;
+    tx.add_case(&row_of(&case)).await?;
+    tx.append_event(id, &stored(&first)).await?;
+    if case.uploader.is_some() {
+        tx.put_case_units(id, &case.units()).await?;
+    }
+    Ok(case)
+}
+
+/// Takes a decided event in and writes it down, with the row and the units it changes.
+async fn append(tx: &mut Tx, case: &mut Case, event: Event, by: By, now: UnixMs) -> Result<(), CaseError> {
     let before = case.version;
     let dispatched = matches!(event, Event::Dispatch { .. });
     let recorded = case.record(event, by, now)?;
@@ -295,8 +318,7 @@ async fn append(
         return Err(CaseError::Stale { id: case.id, version: case.version, since: Vec::new() });
     }
     if dispatched {
-        let units: Vec<_> = case.orders.iter().map(|order| order.unit.as_str()).collect();
-        tx.put_case_units(case.id, &units).await?;
+        tx.put_case_units(case.id, &case.units()).await?;
     }
     Ok(())
 }

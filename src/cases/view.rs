@@ -4,9 +4,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::sight::Sight;
 use crate::domain::{
     calendar::WorkCalendar,
     case::{Actor, By, Card, Case, Inlet, OrderState, Outcome, Part, Phase, Recorded, State},
+    city::City,
     draft::{Alternative, Draft, Field, Occurred, Urgency},
     time::UnixMs,
 };
@@ -23,6 +25,10 @@ pub struct View {
     pub call_id: Option<String>,
     pub channel: Inlet,
     pub fields: Fields,
+    /// Fields that are not shown as they are; `POST …/reveal` shows them for a purpose.
+    pub masked: Vec<&'static str>,
+    /// The request's own words, where it did not come by voice.
+    pub original: Option<String>,
     pub urgency: Urgency,
     pub clocks: Clocks,
     /// What the one who asks may do now.
@@ -112,12 +118,11 @@ pub struct EventView {
 }
 
 impl View {
-    pub(super) fn of(case: &Case, actor: &Actor, now: UnixMs) -> Self {
+    pub(super) fn of(case: &Case, actor: &Actor, city: &City, now: UnixMs) -> Self {
+        let sight = Sight::of(case, actor);
         let (outcome, answer_text, merged_into) = end_of(case);
         let mut fields = Fields::of(&case.fields);
-        if is_masked(case, actor) {
-            fields.mask();
-        }
+        let masked = sight.dim(&mut fields, case, city);
         let units =
             |part: Part| case.orders.iter().filter(move |order| order.part == part).map(|order| order.unit.clone());
         Self {
@@ -129,6 +134,8 @@ impl View {
             channel: case.inlet,
             urgency: case.fields.urgency.value.unwrap_or_default(),
             fields,
+            masked,
+            original: case.original.clone().and_then(|text| sight.words(text, case)),
             clocks: Clocks {
                 citizen_started: case.citizen_started.map(WorkCalendar::rfc3339),
                 unit_due: case.unit_due().map(WorkCalendar::rfc3339),
@@ -140,7 +147,7 @@ impl View {
             co: units(Part::Co).collect(),
             orders: case.orders.iter().map(OrderView::of).collect(),
             outcome,
-            answer_text,
+            answer_text: answer_text.and_then(|text| sight.words(text, case)),
             merged_into,
             joined: case.joined.iter().map(ToString::to_string).collect(),
             created: WorkCalendar::rfc3339(case.created),
@@ -167,26 +174,6 @@ impl Fields {
             secret: draft.secret,
         }
     }
-
-    /// A secret caller's name, number and own words are not for the units.
-    fn mask(&mut self) {
-        self.caller_name = Field::default();
-        self.callback_phone = Field::default();
-        for field in [
-            &mut self.title,
-            &mut self.description,
-            &mut self.category,
-            &mut self.request_type,
-            &mut self.place,
-            &mut self.address,
-            &mut self.wanted,
-        ] {
-            field.evidence.clear();
-        }
-        self.occurred_at.evidence.clear();
-        self.urgency.evidence.clear();
-        self.secret.evidence.clear();
-    }
 }
 
 impl OrderView {
@@ -204,25 +191,16 @@ impl OrderView {
 }
 
 impl EventView {
-    /// * `masked` — leave out what the caller said: the reader works for a unit and the case is secret.
-    pub(super) fn of(recorded: &Recorded, masked: bool) -> Self {
+    /// * `case` — the case that the event belongs to, as it is now.
+    pub(super) fn of(recorded: &Recorded, case: &Case, actor: &Actor) -> Self {
         let Ok(Value::Object(mut data)) = serde_json::to_value(&recorded.event) else {
             unreachable!("an event is a JSON object");
         };
         let event = data.remove("event").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
-        if masked {
-            data.remove("fields");
-            data.remove("was");
-            data.remove("original");
-        }
+        Sight::of(case, actor).dim_event(&mut data, case);
         let (seq, version, by) = (recorded.seq, recorded.version, recorded.by.clone());
         Self { seq, version, at: WorkCalendar::rfc3339(recorded.at), by, event, data }
     }
-}
-
-/// Whether the reader works for a unit and the caller asked for secrecy.
-pub(super) fn is_masked(case: &Case, actor: &Actor) -> bool {
-    actor.is_of_unit() && case.fields.secret.value == Some(true)
 }
 
 /// An enumeration's word.

@@ -178,6 +178,15 @@ impl City {
         self.estates.iter().find(|estate| estate.code == code)
     }
 
+    /// The town a place lies in, as an id; the area for an area; `None` if there is no such place.
+    pub fn town_of_place(&self, place: &str) -> Option<String> {
+        self.area_of_place(place)?;
+        match self.estate(place) {
+            Some(estate) => Some(format!("{}/{}", estate.area, estate.town)),
+            None => Some(place.to_owned()),
+        }
+    }
+
     /// The area a place id lies in: `371526`, `371526/鱼邱湖街道` or `E009`; `None` if there is no such place.
     pub fn area_of_place(&self, place: &str) -> Option<&Area> {
         if let Some(estate) = self.estate(place) {

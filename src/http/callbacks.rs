@@ -10,10 +10,13 @@ use super::{
     App,
     extract::{Asked, SeeCallbacks, Who},
     problem::Problem,
-    view::{Moment, Page, after, limit, masked},
+    view::{Moment, Page, after, limit},
 };
 use crate::{
-    domain::ids::{CallId, CaseId},
+    domain::{
+        ids::{CallId, CaseId},
+        mask,
+    },
     store::{CallbackKind, CallbackRow, CallbackState},
 };
 
@@ -71,7 +74,7 @@ fn view(row: CallbackRow) -> CallbackView {
         kind: row.kind,
         call_id: row.call_id,
         case_id: row.case_id,
-        phone: row.phone.map(|phone| masked(phone.reveal())),
+        phone: row.phone.map(|phone| mask::number(phone.reveal())),
         reason: row.reason,
         state: row.state,
         created: Moment(row.created),

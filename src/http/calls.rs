@@ -7,14 +7,17 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     App,
-    extract::{Asked, Id, SeeCalls, Who},
+    extract::{Asked, Body, Id, RevealCalls, SeeCalls, Who},
     problem::{Kind, Problem},
-    view::{Moment, Page, after, limit, masked},
+    rights::Right,
+    view::{Moment, Page, after, limit},
 };
 use crate::{
+    cases::Reveal,
     domain::{
         call::{Direction, EndReason, RecordingState},
         ids::{CallId, CaseId},
+        mask,
         transcript::Transcript,
     },
     recording::Peaks,
@@ -22,7 +25,12 @@ use crate::{
 };
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(one)).routes(routes!(transcript)).routes(routes!(peaks))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(one))
+        .routes(routes!(transcript))
+        .routes(routes!(reveal))
+        .routes(routes!(peaks))
 }
 
 /// One call.
@@ -55,7 +63,7 @@ impl CallView {
         Self {
             id: call.id,
             direction: call.direction,
-            caller: call.caller.map(|caller| masked(caller.reveal())),
+            caller: call.caller.map(|caller| mask::number(caller.reveal())),
             called: call.called,
             seat: call.seat,
             started: Moment(call.started),
@@ -100,11 +108,39 @@ async fn one(State(app): State<App>, _: Who<SeeCalls>, Id(id): Id<CallId>) -> Re
 }
 
 /// What was said; empty and not final until the recording was heard.
+///
+/// Who may not hear the sound finds numbers masked, and of a secret caller nothing.
 #[utoipa::path(get, path = "/api/v1/calls/{id}/transcript", tag = "calls", params(("id" = String, Path, format = Uuid, description = "The call")),
     responses((status = 200, description = "Utterances in the order they began", body = Transcript), (status = "default", response = super::docs::AnyProblem)))]
-async fn transcript(State(app): State<App>, _: Who<SeeCalls>, Id(id): Id<CallId>) -> Result<Json<Transcript>, Problem> {
-    find(&app, id).await?;
-    Ok(Json(app.store.transcript(id).await?.unwrap_or_default()))
+async fn transcript(
+    State(app): State<App>,
+    who: Who<SeeCalls>,
+    Id(id): Id<CallId>,
+) -> Result<Json<Transcript>, Problem> {
+    let call = find(&app, id).await?;
+    let transcript = app.store.transcript(id).await?.unwrap_or_default();
+    let (hears, actor) = (who.may(Right::HearCalls), who.actor());
+    Ok(Json(if hears { transcript } else { app.cases.dim_transcript(transcript, call.case_id, &actor).await? }))
+}
+
+/// What was shown.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Revealed {
+    /// The number in full; null when withheld.
+    caller: Option<String>,
+}
+
+/// Shows the number a call came from, for a purpose. The asking is audited.
+#[utoipa::path(post, path = "/api/v1/calls/{id}/reveal", tag = "calls", params(("id" = String, Path, format = Uuid, description = "The call")),
+    request_body = Reveal,
+    responses((status = 200, description = "The number in full", body = Revealed), (status = "default", response = super::docs::AnyProblem)))]
+async fn reveal(
+    State(app): State<App>,
+    who: Who<RevealCalls>,
+    Id(id): Id<CallId>,
+    Body(wish): Body<Reveal>,
+) -> Result<Json<Revealed>, Problem> {
+    Ok(Json(Revealed { caller: app.cases.reveal_caller(id, &wish, &who.actor()).await? }))
 }
 
 /// How fine an outline is wanted.

@@ -1,6 +1,11 @@
 //! Cases: found, shown, corrected and moved. Who may make which move is the case's own rule.
 
-use axum::{Json, extract::State as Of};
+use axum::{
+    Json,
+    extract::State as Of,
+    http::{StatusCode, header},
+    response::IntoResponse,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
@@ -8,14 +13,14 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     App,
-    extract::{Action, Asked, Body, Id, SeeCases, Who, unreadable},
+    extract::{Action, Asked, Body, Id, OpenCases, RevealCases, SeeCases, Who, unreadable},
     problem::{Kind, Problem},
     view::{Page, after, limit},
 };
 use crate::{
-    cases::{CaseError, EventView, View, Wanted},
+    cases::{CaseError, EventView, NewCase, Reveal, View, Wanted},
     domain::{
-        case::{Actor, Command, Edits, Refusal, State},
+        case::{Command, Edits, Inlet, Refusal, State},
         ids::CaseId,
     },
 };
@@ -24,14 +29,12 @@ use crate::{
 const LONGEST_SEARCH: usize = 100;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(one, edit)).routes(routes!(act)).routes(routes!(events))
-}
-
-impl Who<SeeCases> {
-    fn actor(self) -> Actor {
-        let user = self.user;
-        Actor::Person { user: user.id, name: user.name, roles: user.roles, unit: user.unit }
-    }
+    OpenApiRouter::new()
+        .routes(routes!(list, open))
+        .routes(routes!(one, edit))
+        .routes(routes!(act))
+        .routes(routes!(reveal))
+        .routes(routes!(events))
 }
 
 /// Which cases.
@@ -68,6 +71,69 @@ async fn list(Of(app): Of<App>, who: Who<SeeCases>, Asked(query): Asked<Search>)
     };
     let (items, next) = app.cases.list(wanted, &who.actor()).await?;
     Ok(Json(Page { items, next: next.map(|id| id.to_string()) }))
+}
+
+/// A request from another inlet. For the description alone: the fields stand beside these keys.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct OpenRequest {
+    channel: Inlet,
+    /// The citizen's or the unit's own words, 1 to 5,000 characters.
+    text: String,
+    #[serde(flatten)]
+    fields: Edits,
+}
+
+/// Takes in a request that came otherwise than by telephone; its fields are filled from its words.
+///
+/// `unit_upload` is the units' own; every other inlet is the centre's.
+#[utoipa::path(post, path = "/api/v1/cases", tag = "cases", request_body = OpenRequest,
+    responses((status = 201, description = "The draft; `Location` names it", body = View),
+        (status = 403, description = "Not for the asking person", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Refused, with the reason", body = Problem, content_type = "application/problem+json"),
+        (status = "default", response = super::docs::AnyProblem)))]
+async fn open(
+    Of(app): Of<App>,
+    who: Who<OpenCases>,
+    Body(mut body): Body<Map<String, Value>>,
+) -> Result<impl IntoResponse, Problem> {
+    let (inlet, text) = (taken(&mut body, "channel")?, taken(&mut body, "text")?);
+    let fields: Edits = serde_path_to_error::deserialize(Value::Object(body)).map_err(|error| unreadable(&error))?;
+    let new = NewCase { inlet, text, fields };
+    let view = app.cases.open(new, app.draftsman.clone(), &who.actor()).await?;
+    let place = [(header::LOCATION, format!("/api/v1/cases/{}", view.id))];
+    Ok((StatusCode::CREATED, place, Json(view)))
+}
+
+/// Takes a key that has to be there out of a request.
+fn taken<T: serde::de::DeserializeOwned>(body: &mut Map<String, Value>, key: &'static str) -> Result<T, Problem> {
+    let value =
+        body.remove(key).ok_or_else(|| Kind::BadRequest.because(format!("{key}: is missing")).with("field", key))?;
+    serde_json::from_value(value)
+        .map_err(|error| Kind::BadRequest.because(format!("{key}: {error}")).with("field", key))
+}
+
+/// What was shown.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Revealed {
+    /// The fields asked for, in full; null where nothing is known.
+    #[schema(value_type = Object)]
+    fields: Map<String, Value>,
+}
+
+/// Shows name, number or address in full, for a purpose. The asking is audited.
+#[utoipa::path(post, path = "/api/v1/cases/{id}/reveal", tag = "cases", params(("id" = String, Path, format = Uuid, description = "The case")),
+    request_body = Reveal,
+    responses((status = 200, description = "The fields in full", body = Revealed),
+        (status = 403, description = "Not for the asking person", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "No purpose, or no such field", body = Problem, content_type = "application/problem+json"),
+        (status = "default", response = super::docs::AnyProblem)))]
+async fn reveal(
+    Of(app): Of<App>,
+    who: Who<RevealCases>,
+    Id(id): Id<CaseId>,
+    Body(wish): Body<Reveal>,
+) -> Result<Json<Revealed>, Problem> {
+    Ok(Json(Revealed { fields: app.cases.reveal(id, &wish, &who.actor()).await? }))
 }
 
 /// One case, with what the asking person may do now.
@@ -191,14 +257,14 @@ fn version(body: &mut Map<String, Value>) -> Result<u64, Problem> {
 impl From<CaseError> for Problem {
     fn from(error: CaseError) -> Self {
         match &error {
-            CaseError::NotFound(_) => Kind::NotFound.because(error.to_string()),
+            CaseError::NotFound(_) | CaseError::NoCall(_) => Kind::NotFound.because(error.to_string()),
             CaseError::Stale { version, since, .. } => {
                 let changes = serde_json::to_value(since).unwrap_or_default();
                 Kind::Stale.because(error.to_string()).with("version", *version).with("changes", changes)
             }
             CaseError::Refused(refusal) => refused(refusal),
             CaseError::Store(inner) => Self::ours(&error, inner.is_passing()),
-            CaseError::NoCall(_) | CaseError::Damaged(_) | CaseError::Unreadable(_) | CaseError::Calendar(_) => {
+            CaseError::Broken(_) | CaseError::Damaged(_) | CaseError::Unreadable(_) | CaseError::Calendar(_) => {
                 Self::ours(&error, false)
             }
         }

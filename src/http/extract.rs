@@ -14,7 +14,7 @@ use super::{
     problem::{Kind, Problem},
     rights::{Right, Verdict, judge},
 };
-use crate::store::UserRow;
+use crate::{domain::case::Actor, store::UserRow};
 
 /// A right as a type, so that a handler's signature says what it needs.
 pub(super) trait Needs: Send + Sync {
@@ -31,7 +31,7 @@ macro_rules! needs {
     )+};
 }
 
-needs! { SeeCity SeeCalls HearCalls SeeCases SeeCallbacks }
+needs! { SeeCity SeeCalls HearCalls RevealCalls SeeCases OpenCases RevealCases SeeCallbacks }
 
 /// The person behind the bearer token, who has the right `R`.
 pub(super) struct Who<R> {
@@ -54,6 +54,19 @@ impl<R: Needs> FromRequestParts<App> for Who<R> {
             Verdict::Forbidden => Err(Kind::Forbidden.problem()),
             Verdict::Hidden => Err(Kind::NotFound.problem()),
         }
+    }
+}
+
+impl<R> Who<R> {
+    /// Whether the person has another right too.
+    pub(super) fn may(&self, right: Right) -> bool {
+        judge(right, &self.user.roles) == Verdict::Allowed
+    }
+
+    /// Who acts, for the services.
+    pub(super) fn actor(self) -> Actor {
+        let user = self.user;
+        Actor::Person { user: user.id, name: user.name, roles: user.roles, unit: user.unit }
     }
 }
 

@@ -38,7 +38,14 @@ pub use health::{Health, Part, Readiness};
 pub use limits::Limits;
 pub use tls::Tls;
 
-use crate::{cases::Cases, clock::Clock, domain::city::City, recording::Archive, store::Store, users::Users};
+use crate::{
+    cases::{Cases, Draftsman},
+    clock::Clock,
+    domain::city::City,
+    recording::Archive,
+    store::Store,
+    users::Users,
+};
 
 /// Largest request body, bytes. The longest text a request carries is a description.
 const LARGEST_BODY: usize = 256 * 1024;
@@ -51,6 +58,8 @@ pub struct Parts {
     pub store: Store,
     pub archive: Archive,
     pub cases: Cases,
+    /// Fills the fields of a request that came in writing.
+    pub draftsman: Draftsman,
     pub city: Arc<City>,
     pub clock: Clock,
     pub readiness: Readiness,

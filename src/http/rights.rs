@@ -15,23 +15,53 @@ pub(super) enum Right {
     SeeCalls,
     /// The sound itself.
     HearCalls,
+    /// The number a call came from, for a purpose.
+    RevealCalls,
     /// Cases; which of them, and which moves they allow, the case itself decides.
     SeeCases,
+    /// Requests that come otherwise than by telephone.
+    OpenCases,
+    /// Names, numbers and addresses of a case, for a purpose.
+    RevealCases,
     SeeCallbacks,
 }
 
 /// One line a right: what has to be visible first, and who has it.
-const TABLE: [(Right, Option<Right>, &[Role]); 5] = [
+const TABLE: [(Right, Option<Right>, &[Role]); 8] = [
     (Right::SeeCity, None, &Role::ALL),
     (Right::SeeCalls, None, CENTRE),
-    (
-        Right::HearCalls,
-        Some(Right::SeeCalls),
-        &[Agent, ExpertAgent, ShiftLeader, Dispatcher, Reviewer, Callback, Qc, Supervisor, DutyOfficial],
-    ),
+    (Right::HearCalls, Some(Right::SeeCalls), HEARERS),
+    (Right::RevealCalls, Some(Right::SeeCalls), HEARERS),
     (Right::SeeCases, None, CASES),
+    (
+        Right::OpenCases,
+        Some(Right::SeeCases),
+        &[Agent, ExpertAgent, ShiftLeader, DutyOfficial, UnitLiaison, UnitHandler, UnitLeader],
+    ),
+    (
+        Right::RevealCases,
+        Some(Right::SeeCases),
+        &[
+            Agent,
+            ExpertAgent,
+            ShiftLeader,
+            Dispatcher,
+            Reviewer,
+            Callback,
+            Qc,
+            Supervisor,
+            DutyOfficial,
+            UnitLiaison,
+            UnitHandler,
+            UnitLeader,
+        ],
+    ),
     (Right::SeeCallbacks, None, &[Agent, ExpertAgent, ShiftLeader, Callback, Qc, Supervisor, Dispatcher, Reviewer]),
 ];
+
+/// Those who work with what callers say.
+const HEARERS: &[Role] =
+    &[Agent, ExpertAgent, ShiftLeader, Dispatcher, Reviewer, Callback, Qc, Supervisor, DutyOfficial];
 
 /// The hotline centre.
 const CENTRE: &[Role] =

@@ -52,6 +52,11 @@ impl Tx {
         self.clock.now()
     }
 
+    /// An identity nobody has, for a row written here.
+    pub fn fresh_id(&self) -> uuid::Uuid {
+        self.clock.uuid()
+    }
+
     pub(super) fn clock(&self) -> &Clock {
         &self.clock
     }

@@ -47,6 +47,11 @@ pub struct Decision {
 }
 
 impl Case {
+    /// Whether the actor writes this draft, reads it back to the caller and so has to see it as it is.
+    pub fn is_drafted_by(&self, actor: &Actor) -> bool {
+        matches!(actor, Actor::System) || (self.state() == State::Draft && EDITORS.iter().any(|role| actor.has(*role)))
+    }
+
     /// Decides on a command.
     ///
     /// # Errors

@@ -58,9 +58,11 @@ macro_rules! fields {
                 Was { $($name: self.$name.is_some().then(|| draft.$name.clone()),)+ }
             }
 
-            /// Puts the values in: certain, typed by a person, proven by no recording.
-            pub fn apply(&self, draft: &mut Draft) {
-                $(if let Some(value) = &self.$name { draft.$name = typed(value.clone()); })+
+            /// Puts the values in: certain, and proven by no recording.
+            ///
+            /// * `source` — a person who typed them, or the request that brought them.
+            pub fn apply(&self, draft: &mut Draft, source: Source) {
+                $(if let Some(value) = &self.$name { draft.$name = typed(value.clone(), source); })+
             }
         }
     };
@@ -141,9 +143,9 @@ impl Edits {
     }
 }
 
-fn typed<T>(value: Option<T>) -> Field<T> {
+fn typed<T>(value: Option<T>, source: Source) -> Field<T> {
     let confidence = if value.is_some() { 1.0 } else { 0.0 };
-    Field { value, confidence, source: Some(Source::Operator), ..Field::default() }
+    Field { value, confidence, source: Some(source), ..Field::default() }
 }
 
 /// A value of a field as people and programs write it.
@@ -242,7 +244,7 @@ mod tests {
         let mut draft = Draft { category: heard.clone(), ..Draft::default() };
         let edits = edits(json!({"category": "0502"}));
         assert_eq!(edits.was(&draft), Was { category: Some(heard), ..Was::default() });
-        edits.apply(&mut draft);
+        edits.apply(&mut draft, Source::Operator);
         assert_eq!(draft.category.value.as_deref(), Some("0502"));
         assert_eq!(draft.category.source, Some(Source::Operator));
         assert!(edits.without_echoes(&draft).names().is_empty(), "the same value again is no edit");

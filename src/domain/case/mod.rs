@@ -46,6 +46,8 @@ pub struct Case {
     pub call: Option<CallId>,
     /// The request's own words, where it did not come by voice.
     pub original: Option<String>,
+    /// The unit that uploaded it: it sees the case, and hears how it ends.
+    pub uploader: Option<String>,
     pub created: UnixMs,
     pub updated: UnixMs,
     /// Events so far.
@@ -53,6 +55,8 @@ pub struct Case {
     /// Grows with field and state events.
     pub version: u64,
     pub fields: Draft,
+    /// Every name and address that stood in the fields: words repeat a misheard one after it was corrected.
+    pub persons: Persons,
     pub phase: Phase,
     /// Start of the citizen's clock; it stops only at the end and never starts anew.
     pub citizen_started: Option<UnixMs>,
@@ -63,6 +67,25 @@ pub struct Case {
     pub ever_signed: bool,
     /// Cases that were merged into this one.
     pub joined: Vec<CaseId>,
+}
+
+/// What has named a person in a case, to be hidden from those who may not see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Persons {
+    pub names: Vec<String>,
+    pub addresses: Vec<String>,
+}
+
+impl Persons {
+    fn note(&mut self, fields: &Draft) {
+        for (known, value) in [(&mut self.names, &fields.caller_name), (&mut self.addresses, &fields.address)] {
+            if let Some(value) = &value.value
+                && !known.contains(value)
+            {
+                known.push(value.clone());
+            }
+        }
+    }
 }
 
 /// Where a case stands, with what is true only there.
@@ -198,12 +221,26 @@ impl Case {
         allowed
     }
 
+    /// Whether the actor's unit uploaded it.
+    pub fn is_upload_of(&self, actor: &Actor) -> bool {
+        self.uploader.is_some() && self.uploader.as_deref() == actor.unit()
+    }
+
+    /// The units that have a part in it.
+    pub fn units(&self) -> Vec<&str> {
+        let mut units: Vec<_> = self.orders.iter().map(|order| order.unit.as_str()).collect();
+        units.extend(
+            self.uploader.as_deref().filter(|uploader| !self.orders.iter().any(|order| order.unit == *uploader)),
+        );
+        units
+    }
+
     /// Whether the actor may know of the case: a unit sees its own orders, an administrator none.
     pub fn is_visible_to(&self, actor: &Actor) -> bool {
         match actor {
             Actor::Person { .. } if actor.is_administrator() => false,
             Actor::Person { .. } if actor.is_of_unit() => {
-                self.orders.iter().any(|order| Some(order.unit.as_str()) == actor.unit())
+                self.is_upload_of(actor) || self.orders.iter().any(|order| Some(order.unit.as_str()) == actor.unit())
             }
             Actor::System | Actor::Person { .. } => true,
         }

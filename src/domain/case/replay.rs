@@ -1,7 +1,10 @@
 //! From events to a case. Nothing here decides anything; an event that cannot have happened is a damaged history.
 
-use super::{By, Case, Event, Order, OrderState, Outcome, Part, Phase, Recorded, State, Transition, event::Dispatched};
-use crate::domain::{ids::CaseId, time::UnixMs};
+use super::{
+    By, Case, Event, Inlet, Order, OrderState, Outcome, Part, Persons, Phase, Recorded, State, Transition,
+    event::Dispatched,
+};
+use crate::domain::{draft::Source, ids::CaseId, time::UnixMs};
 
 /// A history that does not hold together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,17 +50,21 @@ impl Case {
         let Event::Draft { number, inlet, call, original, fields } = first.event else {
             return Err(ReplayError::Impossible { id, seq: first.seq, state: State::Draft });
         };
+        let mut persons = Persons::default();
+        persons.note(&fields);
         Ok(Self {
             id,
             number,
             inlet,
             call,
             original,
+            uploader: first.by.unit.filter(|_| inlet == Inlet::UnitUpload),
             created: first.at,
             updated: first.at,
             seq: first.seq,
             version: first.version,
             fields: *fields,
+            persons,
             phase: Phase::Draft,
             citizen_started: None,
             time_class: None,
@@ -79,7 +86,10 @@ impl Case {
         }
         match event {
             Event::Draft { .. } => return Err(impossible),
-            Event::Edit { fields, was: _ } => fields.apply(&mut self.fields),
+            Event::Edit { fields, was: _ } => {
+                fields.apply(&mut self.fields, Source::Operator);
+                self.persons.note(&self.fields);
+            }
             Event::Joined { child } => self.joined.push(child),
             Event::Confirm { time_class } => {
                 self.phase = Phase::Registered;

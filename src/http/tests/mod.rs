@@ -4,10 +4,14 @@ mod calls;
 mod cases;
 mod errors;
 mod guard;
+mod privacy;
 mod tls;
 mod whole;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::{Method, StatusCode, header::HeaderMap};
@@ -18,17 +22,19 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Health, Limits, Part, Parts, Readiness, Tls};
 use crate::{
-    cases::{Cases, Drafted},
+    cases::{Cases, Drafted, Draftsman},
     clock::Clock,
     config::Settings,
     domain::{
         call::{Direction, EndReason, RecordingState},
+        city::City,
         draft::{Draft, Field, Source},
         ids::{CallId, CaseId},
         role::Role,
         time::UnixMs,
         transcript::{Channel, Transcript, Utterance},
     },
+    drafting::{Classifier, Drafter},
     recording::{Archive, CallFacts, Closing, Sealed},
     store::{CallRow, CallbackKind, Store, StoredRecording},
     telemetry::Private,
@@ -106,6 +112,7 @@ impl House {
             store: store.clone(),
             archive: archive.clone(),
             cases: cases.clone(),
+            draftsman: draftsman(&city),
             city,
             clock: clock.clone(),
             readiness: readiness.clone(),
@@ -231,6 +238,11 @@ impl House {
             callback_phone: said("13806352219"),
             ..Draft::default()
         };
+        self.drafted(call, draft).await
+    }
+
+    /// The case of a call whose fields are these.
+    async fn drafted(&self, call: CallId, draft: Draft) -> CaseId {
         let mut tx = self.store.begin().await.expect("a transaction");
         let drafted = self.cases.draft_from_call(&mut tx, call, &transcript(), draft).await.expect("drafted");
         tx.commit().await.expect("stored");
@@ -246,6 +258,19 @@ impl House {
         tx.commit().await.expect("stored");
         call
     }
+}
+
+/// The one that the program uses, made once for all tests.
+fn draftsman(city: &Arc<City>) -> Draftsman {
+    static MADE: OnceLock<Draftsman> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let classifier = Classifier::load(&Settings::default().city.classifier).expect("the classifier");
+        let drafter = Drafter::new(city.clone(), classifier);
+        Arc::new(move |words, caller_id, started| {
+            drafter.draft(words, &crate::drafting::CallFacts { caller_id, started })
+        })
+    });
+    made.clone()
 }
 
 fn transcript() -> Transcript {

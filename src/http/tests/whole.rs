@@ -21,7 +21,10 @@ const PROMISED: &[&str] = &[
     "GET /metrics",
     "GET /readyz",
     "PATCH /api/v1/cases/{id}",
+    "POST /api/v1/calls/{id}/reveal",
+    "POST /api/v1/cases",
     "POST /api/v1/cases/{id}/actions/{action}",
+    "POST /api/v1/cases/{id}/reveal",
 ];
 
 #[tokio::test]
@@ -42,9 +45,21 @@ async fn every_promised_route_is_described_and_every_described_one_answers() {
             let answer = match method.as_str() {
                 "get" => house.get(&place, &token).await,
                 "patch" => house.patch(&place, &token, &body).await,
+                _ if path == "/api/v1/cases" => {
+                    let request = serde_json::json!({"channel": "web", "text": "三号楼从昨天晚上就停水了。"});
+                    house.post(&place, &token, &request).await
+                }
+                _ if path.ends_with("/reveal") => {
+                    let wish = serde_json::json!({"reason": "handling", "purpose": "联系群众"});
+                    house.post(&place, &token, &wish).await
+                }
                 _ => house.post(&place, &token, &serde_json::json!({"version": 9})).await,
             };
-            let right = if method == "post" { StatusCode::CONFLICT } else { StatusCode::OK };
+            let right = match path.as_str() {
+                "/api/v1/cases" if method == "post" => StatusCode::CREATED,
+                _ if method == "post" && path.ends_with("/{action}") => StatusCode::CONFLICT,
+                _ => StatusCode::OK,
+            };
             assert_eq!(answer.status, right, "{name}");
             described.insert(name);
         }
