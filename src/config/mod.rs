@@ -253,7 +253,6 @@ impl Default for Settings {
             storage: Storage { url: "file://var/recordings".into(), spool: "var/spool".into(), s3: S3::default() },
             vault: Vault { keys: "var/keys".into(), suite: CipherSuite::Aes256Gcm },
             retention: Retention { audio_days: 1095, invalid_audio_days: 183 },
-            storage: Storage { url: "file://var/recordings".into(), spool: "var/spool".into() },
             people: People::default(),
             speech: Speech {
                 model: "base".into(),
@@ -414,6 +413,9 @@ impl CipherSuite {
 impl std::fmt::Display for CipherSuite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
+    }
+}
+
 impl People {
     /// How long a log-in may rest.
     pub fn idle(&self) -> Duration {

@@ -9,17 +9,22 @@ mod calls;
 mod cases;
 mod certificate;
 mod city;
+mod credentials;
 mod docs;
 mod door;
 mod extract;
 mod health;
 mod limits;
+mod me;
 mod names;
+mod origin;
 mod problem;
 mod recordings;
 mod rights;
 mod serve;
+mod sessions;
 mod tls;
+mod users;
 mod view;
 
 use std::{io, ops::Deref, sync::Arc, time::Duration};
@@ -36,9 +41,17 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use certificate::{Certificate, TlsError};
 pub use health::{Health, Part, Readiness};
 pub use limits::Limits;
+pub use rights::{NoRight, Right};
 pub use tls::Tls;
 
-use crate::{cases::Cases, clock::Clock, domain::city::City, recording::Archive, store::Store, users::Users};
+use crate::{
+    cases::Cases,
+    clock::Clock,
+    domain::city::City,
+    recording::Archive,
+    store::Store,
+    users::{Sessions, Users},
+};
 
 /// Largest request body, bytes. The longest text a request carries is a description.
 const LARGEST_BODY: usize = 256 * 1024;
@@ -56,6 +69,8 @@ pub struct Parts {
     pub readiness: Readiness,
     pub metrics: PrometheusHandle,
     pub limits: Limits,
+    pub users: Users,
+    pub sessions: Sessions,
 }
 
 /// Answers requests until `stopping`, then lets running ones end.
@@ -82,7 +97,6 @@ pub fn openapi() -> Api {
 #[derive(Clone)]
 struct App {
     parts: Arc<Parts>,
-    users: Users,
     /// Held while the database is asked whether it is there.
     asking: Arc<Mutex<()>>,
     patience: Duration,
@@ -103,7 +117,7 @@ fn router(parts: Parts) -> Router {
 
 /// Puts the layers that every request passes around the routes.
 fn finish(router: Router<App>, parts: Parts, patience: Duration) -> Router {
-    let app = App { users: Users::new(parts.store.clone()), parts: Arc::new(parts), asking: Arc::default(), patience };
+    let app = App { parts: Arc::new(parts), asking: Arc::default(), patience };
     router
         .fallback(async || problem::Kind::NotFound.problem())
         .layer(CatchPanicLayer::custom(door::panicked))
@@ -123,6 +137,9 @@ fn api() -> OpenApiRouter<App> {
         .merge(cases::routes())
         .merge(city::routes())
         .merge(callbacks::routes())
+        .merge(sessions::routes())
+        .merge(me::routes())
+        .merge(users::routes())
 }
 
 #[cfg(test)]

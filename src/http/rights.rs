@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_administrators_of_accounts_are_separate_and_the_auditor_only_reads() {
-        let may = |right: Right| Role::ALL.into_iter().filter(|role| judge(right, &[*role]) == Verdict::Allowed);
+        let may = |right: Right| Role::ALL.into_iter().filter(move |role| judge(right, &[*role]) == Verdict::Allowed);
         assert!(may(Right::SeeUsers).eq([Sysadmin, Secadmin, Auditor]));
         assert!(may(Right::KeepUsers).eq([Sysadmin]) && may(Right::GrantRoles).eq([Secadmin]));
         assert_eq!(judge(Right::KeepUsers, &[Auditor]), Verdict::Forbidden);

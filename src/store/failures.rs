@@ -44,7 +44,7 @@ impl Tx {
             .await
             .map_err(&what)?;
         // Gone between the two statements: somebody has just logged in.
-        Ok(row.map_or(FailureRow { failures: 0, locks: 0, locked_until: None, latest: now }, failure))
+        Ok(row.map_or(FailureRow { failures: 0, locks: 0, locked_until: None, latest: now }, |row| failure(&row)))
     }
 
     /// Keeps what is known about a subject.
@@ -96,7 +96,7 @@ impl Store {
     }
 }
 
-fn failure(row: Row) -> FailureRow {
+fn failure(row: &Row) -> FailureRow {
     FailureRow {
         failures: row.failures,
         locks: row.locks,

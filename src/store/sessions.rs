@@ -107,7 +107,7 @@ impl Store {
             .fetch_optional(self.readers())
             .await
             .map_err(StoreError::at("reading a session"))?;
-        let Some(session) = row.map(session).transpose()? else { return Ok(None) };
+        let Some(session) = row.as_ref().map(session).transpose()? else { return Ok(None) };
         Ok(self.user(session.user).await?.map(|user| (user, session)))
     }
 
@@ -119,11 +119,11 @@ impl Store {
                 .fetch_all(self.readers())
                 .await
                 .map_err(StoreError::at("listing sessions"))?;
-        rows.into_iter().map(session).collect()
+        rows.iter().map(session).collect()
     }
 }
 
-fn session(row: Row) -> Result<SessionRow, StoreError> {
+fn session(row: &Row) -> Result<SessionRow, StoreError> {
     Ok(SessionRow {
         id: id(AT, &row.id)?,
         user: id(AT, &row.user_id)?,

@@ -1,11 +1,12 @@
 //! Why something was not done to an account, or with one.
 
+use std::time::Duration;
+
 use super::policy::Weak;
 use crate::{
     domain::{
         ids::UserId,
         role::{Role, RoleError},
-        time::UnixMs,
     },
     store::StoreError,
     vault::VaultError,
@@ -40,7 +41,7 @@ pub enum UserError {
     #[error("the code of the second factor is needed")]
     CodeNeeded,
     #[error("too many log-ins failed")]
-    Locked { until: UnixMs },
+    Locked { wait: Duration },
     #[error("the code is wrong, or was used already")]
     Code,
     #[error("the second factor is {0}")]

@@ -101,7 +101,8 @@ impl Lockout {
             }
         }
         tx.commit().await?;
-        refused.map_or(Ok(()), |until| Err(UserError::Locked { until }))
+        let wait = |until: UnixMs| Duration::from_millis(u64::try_from(until.0 - now.0).unwrap_or(0));
+        refused.map_or(Ok(()), |until| Err(UserError::Locked { wait: wait(until) }))
     }
 
     /// The try has failed.

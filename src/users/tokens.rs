@@ -33,7 +33,7 @@ impl Users {
     ///
     /// * `with` — the token that asks for it, if it was one: the new one may not do more or live longer.
     /// * returns — the token, 64 hex digits; it is not kept.
-    pub async fn issue_token(
+    pub async fn make_token(
         &self,
         by: &By,
         user: &UserRow,

@@ -8,7 +8,7 @@ use totp_rs::{Algorithm, Builder, Totp};
 use super::{By, UserError, Users, password, trail};
 use crate::{
     domain::{ids::UserId, time::UnixMs},
-    store::{Store, Tx, UserRow},
+    store::{Store, UserRow},
     telemetry::Private,
     vault::Vault,
 };
@@ -73,7 +73,7 @@ impl SecondFactor {
         Ok(tx.commit().await?)
     }
 
-    /// The step of a code of somebody whose second factor is in force; [`Tx::use_totp`] says whether it is still good.
+    /// The step of a code of somebody whose second factor is in force; [`crate::store::Tx::use_totp`] says whether it is still good.
     ///
     /// * returns — nothing: the code is wrong.
     pub(super) async fn look(&self, user: &UserRow, code: &str) -> Result<Option<i64>, UserError> {

@@ -20,7 +20,7 @@ use super::{Health, Limits, Part, Parts, Readiness, Tls};
 use crate::{
     cases::{Cases, Drafted},
     clock::Clock,
-    config::Settings,
+    config::{CipherSuite, People, Settings, Vault},
     domain::{
         call::{Direction, EndReason, RecordingState},
         draft::{Draft, Field, Source},
@@ -30,13 +30,16 @@ use crate::{
         transcript::{Channel, Transcript, Utterance},
     },
     recording::{Archive, CallFacts, Closing, Sealed},
-    store::{CallRow, CallbackKind, Store, StoredRecording},
+    store::{CallRow, CallbackKind, Store, StoredRecording, UserRow},
     telemetry::Private,
-    users::{NewUser, Users},
+    users::{By, NewToken, NewUser, Sessions, Users},
+    vault,
 };
 
 /// Monday 2026-11-23, 09:00 in the city.
 const NINE: UnixMs = UnixMs(1_795_395_600_000);
+/// What everybody logs in with.
+const PASSWORD: &str = "Tuesday-rain-7";
 /// Length of the recording of [`House::call`].
 const SECONDS: u32 = 3;
 
@@ -102,7 +105,12 @@ impl House {
         for part in [Part::Database, Part::Storage, Part::Sip, Part::Worker] {
             readiness.set(part, Health::Up);
         }
+        let vault = Vault { keys: at("keys"), suite: CipherSuite::Aes256Gcm };
+        let vault = vault::Vault::open(&vault, clock.clone()).expect("keys");
+        let users = Users::new(store.clone(), &People::default());
         let mut parts = Parts {
+            sessions: Sessions::new(users.clone(), vault),
+            users,
             store: store.clone(),
             archive: archive.clone(),
             cases: cases.clone(),
@@ -135,13 +143,21 @@ impl House {
 
     /// A token of somebody with this role.
     async fn token(&self, role: Role) -> String {
-        let users = Users::new(self.store.clone());
+        let user = self.person(role).await;
+        let made = self.parts.users.make_token(&By::machine(), &user, NewToken::default(), None).await;
+        made.expect("a token").0.0
+    }
+
+    /// Somebody with this role, named as the role, who logs in with [`PASSWORD`].
+    async fn person(&self, role: Role) -> UserRow {
+        let users = &self.parts.users;
         let unit = role.is_of_unit().then(|| "WATER".to_owned());
-        let new = NewUser { name: role.as_str().into(), roles: vec![role], unit, ..NewUser::default() };
+        let password = Some(Private(PASSWORD.to_owned()));
+        let new = NewUser { name: role.as_str().into(), roles: vec![role], unit, password, ..NewUser::default() };
         if self.store.user_named(role.as_str()).await.expect("readable").is_none() {
             users.add(new).await.expect("a new user");
         }
-        users.issue_token(role.as_str()).await.expect("a token").0
+        users.named(role.as_str()).await.expect("the user")
     }
 
     async fn send(
