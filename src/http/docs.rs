@@ -43,8 +43,11 @@ impl Modify for Credentials {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         let components = api.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
-        let cookie = ApiKeyValue::with_description(COOKIE, "Set by `POST /api/v1/sessions`. Requests that change \
-            something have to come from a page of the same origin.");
+        let cookie = ApiKeyValue::with_description(
+            COOKIE,
+            "Set by `POST /api/v1/sessions`. Requests that change \
+            something have to come from a page of the same origin.",
+        );
         components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }
 }

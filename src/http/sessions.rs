@@ -30,10 +30,7 @@ use crate::{
 };
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(log_in, list))
-        .routes(routes!(current, log_out))
-        .routes(routes!(end))
+    OpenApiRouter::new().routes(routes!(log_in, list)).routes(routes!(current, log_out)).routes(routes!(end))
 }
 
 /// Name, password and code.

@@ -6,7 +6,7 @@
 
 use super::{By, FirstAdministrator, UserError, Users, give_one_time, lockout::Lockout, password, trail};
 use crate::{
-    domain::{ids::UserId, role::Role},
+    domain::{audit::Action, ids::UserId, role::Role},
     store::{StoreError, Tx, UserRow},
     telemetry::Private,
 };
@@ -104,7 +104,7 @@ impl Users {
             Role::check(&after.roles, after.unit.as_deref())?;
         }
         update(&mut tx, &mut after, version).await?;
-        trail::account_changed(&mut tx, by, &before, &after).await?;
+        trail::changed(&mut tx, by, &before, &after);
         tx.commit().await?;
         Ok(after)
     }
@@ -131,7 +131,7 @@ impl Users {
         update(&mut tx, &mut after, version).await?;
         keeps_administrators(&mut tx, &before).await?;
         tx.end_sessions(user, 0).await?;
-        trail::roles_changed(&mut tx, by, &before, &after).await?;
+        trail::roles_changed(&mut tx, by, &before, &after);
         tx.commit().await?;
         Ok(after)
     }
@@ -157,7 +157,8 @@ impl Users {
         update(&mut tx, &mut after, before.version).await?;
         keeps_administrators(&mut tx, &before).await?;
         tx.end_sessions(user, 0).await?;
-        trail::state_changed(&mut tx, by, &after).await?;
+        let action = if disabled { Action::UserDisabled } else { Action::UserEnabled };
+        trail::done(&mut tx, by, action, &after);
         tx.commit().await?;
         Ok(after)
     }
@@ -167,7 +168,7 @@ impl Users {
         let mut tx = self.store.begin().await?;
         let row = other(&mut tx, by, user).await?;
         Lockout::clear(&mut tx, &row.name).await?;
-        trail::unlocked(&mut tx, by, &row).await?;
+        trail::done(&mut tx, by, Action::Unlock, &row);
         tx.commit().await?;
         Ok(row)
     }
@@ -181,7 +182,7 @@ impl Users {
         let row = other(&mut tx, by, user).await?;
         give_one_time(&mut tx, &row, &hash).await?;
         Lockout::clear(&mut tx, &row.name).await?;
-        trail::password_reset(&mut tx, by, &row).await?;
+        trail::done(&mut tx, by, Action::PasswordReset, &row);
         tx.commit().await?;
         Ok(password)
     }
@@ -193,7 +194,7 @@ impl Users {
         tx.put_password(user.id, &hash, false).await?;
         tx.end_sessions(user.id, 0).await?;
         Lockout::clear(&mut tx, &user.name).await?;
-        trail::password_reset(&mut tx, &By::machine(), user).await?;
+        trail::done(&mut tx, &By::machine(), Action::PasswordReset, user);
         Ok(tx.commit().await?)
     }
 
@@ -228,7 +229,8 @@ impl Users {
 
 async fn insert(tx: &mut Tx, by: &By, row: &UserRow) -> Result<(), UserError> {
     tx.add_user(row).await.map_err(|error| taken(error, &row.name))?;
-    trail::added(tx, by, row).await
+    trail::added(tx, by, row);
+    Ok(())
 }
 
 async fn update(tx: &mut Tx, row: &mut UserRow, version: u64) -> Result<(), UserError> {

@@ -191,7 +191,12 @@ mod tests {
 
     /// Three tries that fail.
     fn three(row: &mut FailureRow, now: UnixMs) -> Option<UnixMs> {
-        (0..3).filter_map(|_| { RULE.admit(row, now).expect("a try"); RULE.failed(row, now) }).last()
+        (0..3)
+            .filter_map(|_| {
+                RULE.admit(row, now).expect("a try");
+                RULE.failed(row, now)
+            })
+            .last()
     }
 
     #[test]

@@ -21,11 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     config::People,
-    domain::{
-        ids::UserId,
-        role::Role,
-        time::UnixMs,
-    },
+    domain::{audit::Action, ids::UserId, role::Role, time::UnixMs},
     store::{SessionRow, Store, TokenRow, Tx, UserRow},
     telemetry::Private,
 };
@@ -161,7 +157,7 @@ impl Users {
         tx.user(user.id).await?.filter(|now| now.password == user.password).ok_or(UserError::Wrong)?;
         tx.put_password(user.id, &hash, false).await?;
         tx.end_sessions(user.id, 0).await?;
-        trail::password_changed(&mut tx, &By::from(user), user).await?;
+        trail::done(&mut tx, &By::from(user), Action::PasswordChanged, user);
         Ok(tx.commit().await?)
     }
 
@@ -175,8 +171,7 @@ impl Users {
             self.lockout.passed(&mut tx, &user.name, None).await?;
         } else {
             let locked = self.lockout.failed(&mut tx, &user.name, None).await?;
-            trail::failed(&mut tx, Some(user), "password").await?;
-            trail::locked(&mut tx, Some(user), locked).await?;
+            trail::failed(&mut tx, Some(user), "password", locked);
         }
         tx.commit().await?;
         if right { Ok(()) } else { Err(UserError::Wrong) }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{By, UserError, Users, error::NoRecovery, give_one_time, lockout::Lockout, password, trail};
 use crate::{
-    domain::{ids::UserId, role::Role, time::UnixMs},
+    domain::{audit::Action, ids::UserId, time::UnixMs},
     store::{Tx, UserRow},
     telemetry::Private,
 };
@@ -20,7 +20,7 @@ impl Users {
         let mut tx = self.store.begin().await?;
         let person = subject(&mut tx, by, user).await?;
         tx.ask_recovery(user, by.id).await?;
-        trail::recovery_asked(&mut tx, &By::from(by), &person).await?;
+        trail::done(&mut tx, &By::from(by), Action::TotpRecoveryAsked, &person);
         let until = tx.now() + OPEN;
         tx.commit().await?;
         Ok(until)
@@ -35,13 +35,27 @@ impl Users {
         let hash = password::hash(password.clone(), clock.random()).await?;
         let mut tx = self.store.begin().await?;
         let person = subject(&mut tx, by, user).await?;
-        let asker = asked(&mut tx, by, user).await?;
+        let asker = match asked(&mut tx, by, user).await? {
+            Ok(asker) => asker,
+            Err(why) => {
+                // The wish stays as it was.
+                tx.roll_back().await?;
+                return self.refuse(by, &person, why).await;
+            }
+        };
         tx.put_totp(user, None).await?;
         give_one_time(&mut tx, &person, &hash).await?;
         Lockout::clear(&mut tx, &person.name).await?;
-        trail::recovered(&mut tx, &By::from(by), &person, asker).await?;
+        trail::recovered(&mut tx, &By::from(by), &person, asker);
         tx.commit().await?;
         Ok(password)
+    }
+
+    async fn refuse<T>(&self, by: &UserRow, person: &UserRow, why: NoRecovery) -> Result<T, UserError> {
+        let mut tx = self.store.begin().await?;
+        trail::refused(&mut tx, &By::from(by), person, why);
+        tx.commit().await?;
+        Err(UserError::Recovery(why))
     }
 
     /// Takes a second factor away on the machine itself, where there are no two administrators left.
@@ -49,7 +63,7 @@ impl Users {
         let mut tx = self.store.begin().await?;
         tx.put_totp(user.id, None).await?;
         tx.end_sessions(user.id, 0).await?;
-        trail::totp_changed(&mut tx, &By::machine(), user, false).await?;
+        trail::done(&mut tx, &By::machine(), Action::TotpRemoved, user);
         Ok(tx.commit().await?)
     }
 }
@@ -63,21 +77,20 @@ async fn subject(tx: &mut Tx, by: &UserRow, user: UserId) -> Result<UserRow, Use
     if person.totp { Ok(person) } else { Err(UserError::Totp("off")) }
 }
 
-/// Whoever has asked, if `by` may agree. A refused agreement leaves the wish as it was: nothing is committed.
-async fn asked(tx: &mut Tx, by: &UserRow, user: UserId) -> Result<UserId, UserError> {
-    let no = |why| Err(UserError::Recovery(why));
+/// Whoever has asked, if `by` may agree.
+async fn asked(tx: &mut Tx, by: &UserRow, user: UserId) -> Result<Result<UserId, NoRecovery>, UserError> {
     let now = tx.now();
     let Some(wish) = tx.take_recovery(user).await?.filter(|wish| wish.asked + OPEN > now) else {
-        return no(NoRecovery::NotAsked);
+        return Ok(Err(NoRecovery::NotAsked));
     };
     if wish.asked_by == by.id {
-        return no(NoRecovery::SamePerson);
+        return Ok(Err(NoRecovery::SamePerson));
     }
-    let kind = |user: &UserRow| user.roles.iter().copied().find(|role| Role::is_administrator(*role));
+    let kind = |user: &UserRow| user.roles.iter().copied().find(|role| role.is_administrator());
     let asker = tx.user(wish.asked_by).await?.filter(|asker| !asker.disabled);
-    match asker.as_ref().and_then(kind) {
-        None => no(NoRecovery::NotAsked),
-        asked if asked == kind(by) => no(NoRecovery::SameKind),
+    Ok(match asker.as_ref().and_then(kind) {
+        None => Err(NoRecovery::NotAsked),
+        asked if asked == kind(by) => Err(NoRecovery::SameKind),
         Some(_) => Ok(wish.asked_by),
-    }
+    })
 }

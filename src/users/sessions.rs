@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use tokio::sync::OnceCell;
 
-use super::{By, Caller, Credential, UserError, Users, hash, password, totp::SecondFactor, trail};
+use super::{Caller, Credential, UserError, Users, hash, password, totp::SecondFactor, trail};
 use crate::{
     domain::{
         ids::{SessionId, UserId},
@@ -102,17 +102,16 @@ impl Sessions {
             tx.end_session_of(&hash(before.reveal())).await?;
         }
         let (secret, session) = self.begin(&mut tx, &user).await?;
-        trail::logged_in(&mut tx, &user, &session).await?;
+        trail::logged_in(&mut tx, &user, &session);
         tx.commit().await?;
         Ok((secret, Caller { user, shown: Credential::Session(session) }))
     }
 
     /// Counts and notes a failure.
-    async fn refuse<T>(&self, by: &LogIn, user: Option<&UserRow>, why: &'static str) -> Result<T, UserError> {
+    async fn refuse<T>(&self, by: &LogIn, user: Option<&UserRow>, wrong: &'static str) -> Result<T, UserError> {
         let mut tx = self.users.store.begin().await?;
         let locked = self.users.lockout.failed(&mut tx, by.name.reveal(), by.address).await?;
-        trail::failed(&mut tx, user, why).await?;
-        trail::locked(&mut tx, user, locked).await?;
+        trail::failed(&mut tx, user, wrong, locked);
         tx.commit().await?;
         Err(UserError::Wrong)
     }
@@ -140,7 +139,7 @@ impl Sessions {
         let mut tx = self.users.store.begin().await?;
         let user = tx.user(user).await?.filter(|user| !user.disabled).ok_or(UserError::NotFound(user))?;
         let (secret, session) = self.begin(&mut tx, &user).await?;
-        trail::logged_in(&mut tx, &user, &session).await?;
+        trail::logged_in(&mut tx, &user, &session);
         tx.commit().await?;
         Ok(secret)
     }
@@ -190,7 +189,7 @@ impl Sessions {
         if !tx.end_session(user.id, session).await? {
             return Ok(false);
         }
-        trail::logged_out(&mut tx, &By::from(user), session).await?;
+        trail::logged_out(&mut tx, user, session);
         tx.commit().await?;
         Ok(true)
     }

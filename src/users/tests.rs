@@ -374,6 +374,72 @@ on_every_database! {
         assert!(matches!(desk.users.approve_recovery(three, li.id).await, Err(UserError::Totp("off"))), "once");
     }
 
+    async fn everything_that_happens_to_an_account_is_in_the_audit(test: TestStore) {
+        let desk = Desk::open(test, |people| people.lock_after = 2).await;
+        let (boss, guard) = (desk.add("boss", &[Role::Sysadmin]).await, desk.add("guard", &[Role::Secadmin]).await);
+        let (by_boss, by_guard) = (By::from(&boss), By::from(&guard));
+        let from = desk.test.store.audit_after(0, 100).await.expect("the audit").len() as u64;
+
+        let li = desk.users.open(&by_boss, Opening { name: "li".into(), ..Opening::default() }).await.expect("open");
+        let seat = Change { extension: Some(Some("8001".into())), ..Change::default() };
+        desk.users.change(&by_boss, li.id, 1, seat).await.expect("changed");
+        desk.users.set_roles(&by_guard, li.id, 2, vec![Role::Agent]).await.expect("granted");
+        let password = desk.users.reset_password(&by_guard, li.id).await.expect("reset");
+        let (_, caller) = desk.log_in("li", password.reveal(), None).await.expect("in");
+        desk.users.change_password(&caller.user, password, Private(GOOD.into())).await.expect("changed");
+        for name in ["li", "nobody"] {
+            for _ in 0..2 {
+                let _ = desk.log_in(name, BETTER, None).await;
+            }
+        }
+        desk.users.unlock(&by_guard, li.id).await.expect("unlocked");
+        let li = desk.users.get(li.id).await.expect("li");
+        desk.factor(&li).await;
+        desk.users.ask_recovery(&boss, li.id).await.expect("asked");
+        let _ = desk.users.approve_recovery(&boss, li.id).await;
+        let password = desk.users.approve_recovery(&guard, li.id).await.expect("approved");
+        let (_, caller) = desk.log_in("li", password.reveal(), None).await.expect("in");
+        let Credential::Session(session) = &caller.shown else { panic!("a log-in") };
+        desk.sessions.end(&caller.user, session.id).await.expect("out");
+        let token = desk.users.make_token(&By::from(&li), &li, NewToken::default(), None).await.expect("a token").1;
+        desk.users.revoke_token(&li, token.id).await.expect("revoked");
+        desk.users.disable(&by_boss, li.id).await.expect("closed");
+        desk.users.enable(&by_boss, li.id).await.expect("open");
+
+        let rows = desk.test.store.audit_after(from, 100).await.expect("the audit");
+        let told: Vec<_> = rows.iter().map(|row| (row.record.name.as_str(), row.record.action.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                ("boss", "user_added"),
+                ("boss", "user_changed"),
+                ("guard", "rights_changed"),
+                ("guard", "password_reset"),
+                ("li", "log_in"),
+                ("li", "password_changed"),
+                ("li", "log_in_failed"),
+                ("li", "log_in_failed"),
+                ("li", "lock"),
+                ("unknown", "log_in_failed"),
+                ("unknown", "log_in_failed"),
+                ("unknown", "lock"),
+                ("guard", "unlock"),
+                ("li", "totp_enrolled"),
+                ("boss", "totp_recovery_asked"),
+                ("boss", "totp_recovery_refused"),
+                ("guard", "totp_recovery_approved"),
+                ("li", "log_in"),
+                ("li", "log_out"),
+                ("li", "token_issued"),
+                ("li", "token_revoked"),
+                ("boss", "user_disabled"),
+                ("boss", "user_enabled"),
+            ]
+        );
+        let of_li = rows.iter().filter(|row| row.record.subject == format!("user:{}", li.id)).count();
+        assert_eq!(of_li, 18, "all but those of strangers and of the token name the account");
+    }
+
     async fn nobody_changes_their_own_account_as_an_administrator(test: TestStore) {
         let desk = Desk::open(test, |_| {}).await;
         let boss = desk.add("boss", &[Role::Sysadmin]).await;

@@ -63,7 +63,7 @@ impl Users {
             return Err(UserError::TooManyTokens(MOST));
         }
         tx.add_token(&row, &hash(&secret)).await?;
-        trail::token_made(&mut tx, by, &row).await?;
+        trail::token_issued(&mut tx, by, &row);
         tx.commit().await?;
         Ok((Private(secret), row))
     }
@@ -102,7 +102,7 @@ impl Users {
         if !tx.remove_token(user.id, token).await? {
             return Ok(false);
         }
-        trail::token_revoked(&mut tx, &By::from(user), token).await?;
+        trail::token_revoked(&mut tx, &By::from(user), token);
         tx.commit().await?;
         Ok(true)
     }

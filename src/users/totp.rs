@@ -7,7 +7,7 @@ use totp_rs::{Algorithm, Builder, Totp};
 
 use super::{By, UserError, Users, password, trail};
 use crate::{
-    domain::{ids::UserId, time::UnixMs},
+    domain::{audit::Action, ids::UserId, time::UnixMs},
     store::{Store, UserRow},
     telemetry::Private,
     vault::Vault,
@@ -53,7 +53,6 @@ impl SecondFactor {
             return Err(UserError::Totp("on already"));
         }
         tx.put_totp(user.id, Some(&sealed)).await?;
-        trail::totp_enrolled(&mut tx, user).await?;
         tx.commit().await?;
         Ok(Enrolment { secret: Private(totp.secret().to_base32()), url: Private(url) })
     }
@@ -69,7 +68,7 @@ impl SecondFactor {
         if !tx.use_totp(user.id, step).await? {
             return Err(UserError::Code);
         }
-        trail::totp_changed(&mut tx, &By::from(user), user, true).await?;
+        trail::done(&mut tx, &By::from(user), Action::TotpEnrolled, user);
         Ok(tx.commit().await?)
     }
 
@@ -126,14 +125,13 @@ impl super::Sessions {
         };
         if !good {
             let locked = lockout.failed(&mut tx, &user.name, None).await?;
-            trail::failed(&mut tx, Some(user), if right { "code" } else { "password" }).await?;
-            trail::locked(&mut tx, Some(user), locked).await?;
+            trail::failed(&mut tx, Some(user), if right { "code" } else { "password" }, locked);
             tx.commit().await?;
             return Err(UserError::Wrong);
         }
         lockout.passed(&mut tx, &user.name, None).await?;
         tx.put_totp(user.id, None).await?;
-        trail::totp_changed(&mut tx, &By::from(user), user, false).await?;
+        trail::done(&mut tx, &By::from(user), Action::TotpRemoved, user);
         Ok(tx.commit().await?)
     }
 }

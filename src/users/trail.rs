@@ -2,63 +2,60 @@
 
 use serde_json::{Value, json};
 
-use super::{By, UserError};
+use super::{By, error::NoRecovery};
 use crate::{
     domain::{
+        audit::Action,
         ids::{SessionId, TokenId, UserId},
         role::Role,
         time::UnixMs,
     },
-    store::{SessionRow, TokenRow, Tx, UserRow},
+    store::{AuditEntry, SessionRow, TokenRow, Tx, UserRow},
 };
 
-/// The one door to the audit.
-async fn note(tx: &mut Tx, by: &By, action: &'static str, subject: String, detail: Value) -> Result<(), UserError> {
-    let _ = (tx, by, action, subject, detail);
-    Ok(())
+fn note(tx: &mut Tx, by: By, action: Action, subject: String, detail: Value) {
+    tx.audit(AuditEntry { user: by.user, name: by.name, action, subject, detail });
+}
+
+/// Something was done to a person's account of which there is nothing more to tell.
+pub(super) fn done(tx: &mut Tx, by: &By, action: Action, user: &UserRow) {
+    note(tx, by.clone(), action, of_user(user.id), json!({}));
 }
 
 fn of_user(user: UserId) -> String {
     format!("user:{user}")
 }
 
-pub(super) async fn logged_in(tx: &mut Tx, user: &UserRow, session: &SessionRow) -> Result<(), UserError> {
-    note(tx, &user.into(), "log_in", of_user(user.id), json!({ "session": session.id, "totp": user.totp })).await
+pub(super) fn logged_in(tx: &mut Tx, user: &UserRow, session: &SessionRow) {
+    let detail = json!({ "session": session.id, "totp": user.totp });
+    note(tx, user.into(), Action::LogIn, of_user(user.id), detail);
 }
 
-pub(super) async fn logged_out(tx: &mut Tx, by: &By, session: SessionId) -> Result<(), UserError> {
-    note(tx, by, "log_out", format!("session:{session}"), json!({})).await
+pub(super) fn logged_out(tx: &mut Tx, user: &UserRow, session: SessionId) {
+    note(tx, user.into(), Action::LogOut, of_user(user.id), json!({ "session": session }));
 }
 
 /// A log-in or a proof failed. Of a name that nobody has nothing is kept: it may be a password in the wrong field.
-pub(super) async fn failed(tx: &mut Tx, user: Option<&UserRow>, why: &'static str) -> Result<(), UserError> {
-    let (by, subject) = whoever(user);
-    note(tx, &by, "log_in_failed", subject, json!({ "wrong": why })).await
-}
-
-pub(super) async fn locked(tx: &mut Tx, user: Option<&UserRow>, until: Option<UnixMs>) -> Result<(), UserError> {
-    let Some(until) = until else { return Ok(()) };
-    let (by, subject) = whoever(user);
-    note(tx, &by, "locked", subject, json!({ "until": until })).await
-}
-
-fn whoever(user: Option<&UserRow>) -> (By, String) {
-    match user {
-        Some(user) => (user.into(), of_user(user.id)),
+///
+/// * `wrong` — `password` or `code`.
+/// * `locked` — the end of the lock that it caused.
+pub(super) fn failed(tx: &mut Tx, user: Option<&UserRow>, wrong: &'static str, locked: Option<UnixMs>) {
+    let (by, subject) = match user {
+        Some(user) => (By::from(user), of_user(user.id)),
         None => (By { user: None, name: "unknown".into() }, "user:unknown".into()),
+    };
+    note(tx, by.clone(), Action::LogInFailed, subject.clone(), json!({ "wrong": wrong }));
+    if let Some(until) = locked {
+        note(tx, by, Action::Lock, subject, json!({ "until": until }));
     }
 }
 
-pub(super) async fn added(tx: &mut Tx, by: &By, user: &UserRow) -> Result<(), UserError> {
-    note(tx, by, "user_added", of_user(user.id), json!({ "roles": user.roles, "unit": user.unit })).await
+pub(super) fn added(tx: &mut Tx, by: &By, user: &UserRow) {
+    let detail = json!({ "roles": user.roles, "unit": user.unit });
+    note(tx, by.clone(), Action::UserAdded, of_user(user.id), detail);
 }
 
-pub(super) async fn account_changed(
-    tx: &mut Tx,
-    by: &By,
-    before: &UserRow,
-    after: &UserRow,
-) -> Result<(), UserError> {
+pub(super) fn changed(tx: &mut Tx, by: &By, before: &UserRow, after: &UserRow) {
     let change = |before: &Option<String>, after: &Option<String>| {
         (before != after).then(|| json!({ "from": before, "to": after }))
     };
@@ -67,55 +64,32 @@ pub(super) async fn account_changed(
         "unit": change(&before.unit, &after.unit),
         "extension": change(&before.extension, &after.extension),
     });
-    note(tx, by, "user_changed", of_user(after.id), detail).await
+    note(tx, by.clone(), Action::UserChanged, of_user(after.id), detail);
 }
 
-pub(super) async fn roles_changed(tx: &mut Tx, by: &By, before: &UserRow, after: &UserRow) -> Result<(), UserError> {
+pub(super) fn roles_changed(tx: &mut Tx, by: &By, before: &UserRow, after: &UserRow) {
     let only_in = |one: &UserRow, other: &UserRow| -> Vec<Role> {
         one.roles.iter().copied().filter(|role| !other.roles.contains(role)).collect()
     };
     let detail = json!({ "given": only_in(after, before), "taken": only_in(before, after) });
-    note(tx, by, "roles_changed", of_user(after.id), detail).await
+    note(tx, by.clone(), Action::RightsChanged, of_user(after.id), detail);
 }
 
-pub(super) async fn state_changed(tx: &mut Tx, by: &By, user: &UserRow) -> Result<(), UserError> {
-    let action = if user.disabled { "user_disabled" } else { "user_enabled" };
-    note(tx, by, action, of_user(user.id), json!({})).await
+pub(super) fn recovered(tx: &mut Tx, by: &By, user: &UserRow, asked_by: UserId) {
+    let detail = json!({ "asked_by": asked_by });
+    note(tx, by.clone(), Action::TotpRecoveryApproved, of_user(user.id), detail);
 }
 
-pub(super) async fn unlocked(tx: &mut Tx, by: &By, user: &UserRow) -> Result<(), UserError> {
-    note(tx, by, "unlocked", of_user(user.id), json!({})).await
+pub(super) fn refused(tx: &mut Tx, by: &By, user: &UserRow, why: NoRecovery) {
+    let detail = json!({ "reason": why.as_str() });
+    note(tx, by.clone(), Action::TotpRecoveryRefused, of_user(user.id), detail);
 }
 
-pub(super) async fn password_reset(tx: &mut Tx, by: &By, user: &UserRow) -> Result<(), UserError> {
-    note(tx, by, "password_reset", of_user(user.id), json!({})).await
-}
-
-pub(super) async fn password_changed(tx: &mut Tx, by: &By, user: &UserRow) -> Result<(), UserError> {
-    note(tx, by, "password_changed", of_user(user.id), json!({})).await
-}
-
-pub(super) async fn totp_enrolled(tx: &mut Tx, user: &UserRow) -> Result<(), UserError> {
-    note(tx, &user.into(), "totp_enrolled", of_user(user.id), json!({})).await
-}
-
-pub(super) async fn totp_changed(tx: &mut Tx, by: &By, user: &UserRow, on: bool) -> Result<(), UserError> {
-    note(tx, by, if on { "totp_on" } else { "totp_off" }, of_user(user.id), json!({})).await
-}
-
-pub(super) async fn recovery_asked(tx: &mut Tx, by: &By, user: &UserRow) -> Result<(), UserError> {
-    note(tx, by, "totp_recovery_asked", of_user(user.id), json!({})).await
-}
-
-pub(super) async fn recovered(tx: &mut Tx, by: &By, user: &UserRow, asked_by: UserId) -> Result<(), UserError> {
-    note(tx, by, "totp_recovered", of_user(user.id), json!({ "asked_by": asked_by })).await
-}
-
-pub(super) async fn token_made(tx: &mut Tx, by: &By, token: &TokenRow) -> Result<(), UserError> {
+pub(super) fn token_issued(tx: &mut Tx, by: &By, token: &TokenRow) {
     let detail = json!({ "user": token.user, "scope": token.scope, "ends": token.ends });
-    note(tx, by, "token_made", format!("token:{}", token.id), detail).await
+    note(tx, by.clone(), Action::TokenIssued, format!("token:{}", token.id), detail);
 }
 
-pub(super) async fn token_revoked(tx: &mut Tx, by: &By, token: TokenId) -> Result<(), UserError> {
-    note(tx, by, "token_revoked", format!("token:{token}"), json!({})).await
+pub(super) fn token_revoked(tx: &mut Tx, by: &By, token: TokenId) {
+    note(tx, by.clone(), Action::TokenRevoked, format!("token:{token}"), json!({}));
 }

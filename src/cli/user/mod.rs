@@ -180,9 +180,11 @@ fn on_users<T>(settings: &Settings, work: impl AsyncFnOnce(&Users) -> Result<T, 
 /// What the person at the keyboard can mend is wrong use; the rest is a failure.
 fn usage(error: UserError) -> anyhow::Error {
     match error {
-        UserError::Name(_) | UserError::Extension(_) | UserError::Weak(_) | UserError::Role(_) | UserError::Token(_) => {
-            WrongUse(error.to_string()).into()
-        }
+        UserError::Name(_)
+        | UserError::Extension(_)
+        | UserError::Weak(_)
+        | UserError::Role(_)
+        | UserError::Token(_) => WrongUse(error.to_string()).into(),
         error => error.into(),
     }
 }

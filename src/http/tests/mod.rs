@@ -4,6 +4,8 @@ mod calls;
 mod cases;
 mod errors;
 mod guard;
+mod people;
+mod roles;
 mod tls;
 mod whole;
 
@@ -143,9 +145,18 @@ impl House {
 
     /// A token of somebody with this role.
     async fn token(&self, role: Role) -> String {
+        self.new_token(role, NewToken::default()).await
+    }
+
+    /// A token of somebody with this role, for these rights alone.
+    async fn scoped_token(&self, role: Role, rights: &[&str]) -> String {
+        let scope = Some(rights.iter().map(ToString::to_string).collect());
+        self.new_token(role, NewToken { scope, ..NewToken::default() }).await
+    }
+
+    async fn new_token(&self, role: Role, new: NewToken) -> String {
         let user = self.person(role).await;
-        let made = self.parts.users.make_token(&By::machine(), &user, NewToken::default(), None).await;
-        made.expect("a token").0.0
+        self.parts.users.make_token(&By::machine(), &user, new, None).await.expect("a token").0.0
     }
 
     /// Somebody with this role, named as the role, who logs in with [`PASSWORD`].
@@ -158,6 +169,35 @@ impl House {
             users.add(new).await.expect("a new user");
         }
         users.named(role.as_str()).await.expect("the user")
+    }
+
+    async fn log_in(&self, name: &str, password: &str) -> Answer {
+        let body = serde_json::json!({"name": name, "password": password});
+        self.post("/api/v1/sessions", "", &body).await
+    }
+
+    /// Logs in and gives what the browser sends from then on.
+    async fn cookie(&self, name: &str, password: &str) -> String {
+        let answer = self.log_in(name, password).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{name}");
+        answer.header("set-cookie").split(';').next().expect("a value").to_owned()
+    }
+
+    /// A request of a page of ours.
+    async fn browse(&self, method: Method, path: &str, cookie: &str, body: Option<&Value>) -> Answer {
+        let headers = [("cookie", cookie), ("sec-fetch-site", "same-origin"), ("content-type", "application/json")];
+        self.send(method, path, "", &headers, body.map(ToString::to_string).as_deref()).await
+    }
+
+    /// `GET /api/v1/calls/{id}` and all the others that the description names.
+    async fn described(&self) -> Vec<String> {
+        let api = self.get("/openapi.json", "").await.json();
+        let paths = api["paths"].as_object().expect("paths").clone();
+        let named = |(path, item): (String, Value)| {
+            let methods: Vec<_> = item.as_object().expect("operations").keys().cloned().collect();
+            methods.into_iter().map(move |method| format!("{} {path}", method.to_uppercase()))
+        };
+        paths.into_iter().flat_map(named).collect()
     }
 
     async fn send(
