@@ -31,7 +31,8 @@ use crate::{
     speech::work,
     store::Store,
     telemetry::Telemetry,
-    users::{FirstAdministrator, Users},
+    users::{FirstAdministrator, Sessions, Users},
+    vault::Vault,
 };
 
 /// What of the house runs in this process.
@@ -93,6 +94,8 @@ struct Builder {
     queue: Queue,
     archive: Archive,
     cases: Cases,
+    users: Users,
+    vault: Vault,
     readiness: Readiness,
     lifecycle: Lifecycle,
 }
@@ -113,6 +116,7 @@ impl App {
         let started = clock.now();
         let city = Arc::new(settings.load_city()?);
         let store = Store::open(&settings.database.url, clock.clone()).await?;
+        let vault = Vault::open(&settings.vault, clock.clone())?;
         let archive = Archive::open(&settings.storage, clock.clone())?;
         let (lifecycle, alarm) = Lifecycle::new();
         let queue = Queue::new(store.clone());
@@ -120,8 +124,20 @@ impl App {
         readiness.set(Part::Database, Health::Up);
         readiness.set(Part::Storage, Health::Up);
         let cases = Cases::new(store.clone(), city.clone())?;
-        let house =
-            Builder { settings, clock, city, store: store.clone(), queue, archive, cases, readiness, lifecycle };
+        let users = Users::new(store.clone(), &settings.people);
+        let house = Builder {
+            settings,
+            clock,
+            city,
+            store: store.clone(),
+            queue,
+            archive,
+            cases,
+            users: users.clone(),
+            vault,
+            readiness,
+            lifecycle,
+        };
 
         // Ports first: a second line on this machine must not touch what belongs to the first.
         let listener = if role.serves() { Some(house.listen().await?) } else { None };
@@ -151,7 +167,7 @@ impl App {
         if let (Some(listener), Some(draftsman)) = (listener, draftsman) {
             house.serve(listener, tls.clone(), metrics, draftsman);
         }
-        let first = Users::new(store.clone()).init().await?;
+        let first = users.init().await?;
         supervisor::tell(supervisor::READY);
         let reload = Reload { file, running: house.settings, telemetry, prompts, tls, clock: house.clock };
         Ok(Self { first, lifecycle: house.lifecycle, alarm, store, media, reload, hang_up, http, sip })
@@ -315,6 +331,8 @@ impl Builder {
             readiness: self.readiness.clone(),
             metrics,
             limits: http::Limits::new(&self.settings.http, self.clock.clone()),
+            users: self.users.clone(),
+            sessions: Sessions::new(self.users.clone(), self.vault.clone()),
         };
         let stopping = self.lifecycle.stopping();
         self.lifecycle.spawn("http", async move {

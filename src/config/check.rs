@@ -138,6 +138,20 @@ pub(super) fn check(settings: &Settings, file: &Path) -> Result<(), ConfigError>
             wrong(key, format!("{days} is not between 1 and 36500 days"));
         }
     }
+    let people = &settings.people;
+    for (key, value, from, to) in [
+        ("people.idle_minutes", u64::from(people.idle_minutes), 2, 1_440),
+        ("people.session_hours", people.session_hours.into(), 1, 168),
+        ("people.lock_after", people.lock_after.into(), 1, 100),
+        ("people.lock_minutes", people.lock_minutes.into(), 1, 1_440),
+        ("people.password_length", people.password_length as u64, 8, 64),
+        ("people.password_days", people.password_days.into(), 0, 3_650),
+        ("people.token_days", people.token_days.into(), 1, 3_650),
+    ] {
+        if !(from..=to).contains(&value) {
+            wrong(key, format!("{value} is not between {from} and {to}"));
+        }
+    }
     if settings.speech.workers > 256 {
         wrong("speech.workers", format!("{} is more than 256", settings.speech.workers));
     }
@@ -230,13 +244,15 @@ mod tests {
         let mut settings = Settings::default();
         settings.rtp.ports = "9".into();
         settings.line.numbers = vec!["12a45".into()];
+        settings.people.lock_after = 0;
         settings.city.file = "config/absent.json".into();
         settings.http.tls = Some(Tls::Files { certificate: "absent.crt".into(), key: "config/hotline.toml".into() });
         settings.http.burst = 0;
         settings.telemetry.otlp_endpoint = Some("127.0.0.1:4318".into());
-        let error = check(&settings, Path::new("hotline.toml")).expect_err("six mistakes");
+        let error = check(&settings, Path::new("hotline.toml")).expect_err("seven mistakes");
         let keys: Vec<_> = error.mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
-        assert_eq!(keys, ["http.tls", "http.burst", "rtp.ports", "line.numbers", "telemetry.otlp_endpoint", ""]);
+        let sections = ["http.tls", "http.burst", "rtp.ports", "line.numbers", "people.lock_after"];
+        assert_eq!(keys, [&sections[..], &["telemetry.otlp_endpoint", ""]].concat());
         assert!(error.to_string().contains("absent.crt"), "{error}");
         assert!(error.to_string().contains("config/absent.json"));
     }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use check::{ConfigError, Mistake};
 pub use tls::Tls;
 
-use crate::domain::city::City;
+use crate::domain::{city::City, role::Role};
 
 /// All settings of one `hotline` process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,6 +36,7 @@ pub struct Settings {
     pub storage: Storage,
     pub vault: Vault,
     pub retention: Retention,
+    pub people: People,
     pub speech: Speech,
     pub city: CityFile,
     pub log: Log,
@@ -167,6 +168,28 @@ pub struct Retention {
 #[serde(transparent)]
 pub struct Secret(pub String);
 
+/// People who log in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct People {
+    /// Minutes without a request after which a log-in ends, to the minute.
+    pub idle_minutes: u32,
+    /// Hours after which a log-in ends, whatever happens.
+    pub session_hours: u32,
+    /// Wrong log-ins after which a name is locked; an address after ten times as many.
+    pub lock_after: u32,
+    /// Minutes of the first lock; each one after it lasts twice as long, a day at most.
+    pub lock_minutes: u32,
+    /// Shortest password, signs.
+    pub password_length: usize,
+    /// Days after which a password has to be changed; 0: never.
+    pub password_days: u32,
+    /// Days a token lives if nothing else is said.
+    pub token_days: u32,
+    /// Roles whose holders need a second factor before they may do anything.
+    pub totp_required_for: Vec<Role>,
+}
+
 /// Speech recognition.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -230,6 +253,7 @@ impl Default for Settings {
             storage: Storage { url: "file://var/recordings".into(), spool: "var/spool".into(), s3: S3::default() },
             vault: Vault { keys: "var/keys".into(), suite: CipherSuite::Aes256Gcm },
             retention: Retention { audio_days: 1095, invalid_audio_days: 183 },
+            people: People::default(),
             speech: Speech {
                 model: "base".into(),
                 models: "var/models".into(),
@@ -239,6 +263,21 @@ impl Default for Settings {
             city: CityFile { file: "config/demo-city.json".into(), classifier: "models/classifier".into() },
             log: Log { filter: "info".into(), json: false },
             telemetry: Telemetry::default(),
+        }
+    }
+}
+
+impl Default for People {
+    fn default() -> Self {
+        Self {
+            idle_minutes: 30,
+            session_hours: 12,
+            lock_after: 5,
+            lock_minutes: 15,
+            password_length: 10,
+            password_days: 0,
+            token_days: 365,
+            totp_required_for: Vec::new(),
         }
     }
 }
@@ -276,6 +315,7 @@ impl Settings {
                 "storage" => mistakes_in::<Storage>(figment, name, file),
                 "vault" => mistakes_in::<Vault>(figment, name, file),
                 "retention" => mistakes_in::<Retention>(figment, name, file),
+                "people" => mistakes_in::<People>(figment, name, file),
                 "speech" => mistakes_in::<Speech>(figment, name, file),
                 "city" => mistakes_in::<CityFile>(figment, name, file),
                 "telemetry" => mistakes_in::<Telemetry>(figment, name, file),
@@ -373,6 +413,28 @@ impl CipherSuite {
 impl std::fmt::Display for CipherSuite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl People {
+    /// How long a log-in may rest.
+    pub fn idle(&self) -> Duration {
+        Duration::from_mins(self.idle_minutes.into())
+    }
+
+    /// How long a log-in may last.
+    pub fn session(&self) -> Duration {
+        Duration::from_hours(self.session_hours.into())
+    }
+
+    /// How long the first lock lasts.
+    pub fn lock(&self) -> Duration {
+        Duration::from_mins(self.lock_minutes.into())
+    }
+
+    /// How old a password may become.
+    pub fn password_age(&self) -> Option<Duration> {
+        (self.password_days > 0).then(|| Duration::from_hours(24) * self.password_days)
     }
 }
 

@@ -54,6 +54,14 @@ id!(
     UserId
 );
 id!(
+    /// One log-in, from its beginning to its end.
+    SessionId
+);
+id!(
+    /// One API token.
+    TokenId
+);
+id!(
     /// One durable job.
     JobId
 );

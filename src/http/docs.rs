@@ -3,24 +3,28 @@
 use axum::{http::header, response::IntoResponse};
 use utoipa::{
     Modify, OpenApi, ToResponse,
-    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+    openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
 };
 
-use super::problem::Problem;
+use super::{credentials::COOKIE, problem::Problem};
 
 /// What the description says about the whole.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "hotline", description = "A city's 12345 line. Errors are RFC 9457 problems with a stable `type`. \
         Lists answer `{items, next}`; ask for the next page with `after`. Times are RFC 3339 with zone. \
-        What a token's roles may not see does not exist: 404."),
+        What the asking person's roles may not see does not exist: 404. Browsers log in at `/api/v1/sessions`, systems \
+        send a token."),
     components(responses(AnyProblem)),
-    security(("token" = [])),
-    modifiers(&Tokens),
+    security(("token" = []), ("session" = [])),
+    modifiers(&Credentials),
     tags(
         (name = "calls", description = "Calls, recordings, transcripts"),
         (name = "cases", description = "Cases (工单) and their moves"),
         (name = "callbacks", description = "Whom the line owes a call"),
+        (name = "sessions", description = "Log-ins of browsers"),
+        (name = "me", description = "One's own password, tokens and second factor"),
+        (name = "users", description = "Who has a log-in, and what they may do"),
         (name = "city", description = "Units, categories, places"),
         (name = "health", description = "For machines that watch; no token needed"),
     )
@@ -33,12 +37,18 @@ pub(super) struct Description;
 #[expect(dead_code, reason = "stands in the description alone")]
 pub(super) struct AnyProblem(Problem);
 
-struct Tokens;
+struct Credentials;
 
-impl Modify for Tokens {
+impl Modify for Credentials {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         let components = api.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        let cookie = ApiKeyValue::with_description(
+            COOKIE,
+            "Set by `POST /api/v1/sessions`. Requests that change \
+            something have to come from a page of the same origin.",
+        );
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }
 }
 

@@ -5,16 +5,21 @@ use std::{marker::PhantomData, str::FromStr};
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{StatusCode, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
 
 use super::{
     App,
+    credentials::{caller, covers, pay},
     problem::{Kind, Problem},
     rights::{Right, Verdict, judge},
 };
-use crate::{domain::case::Actor, store::UserRow};
+use crate::{
+    domain::case::Actor,
+    store::{SessionRow, TokenRow, UserRow},
+    users::{Caller, Credential},
+};
 
 /// A right as a type, so that a handler's signature says what it needs.
 pub(super) trait Needs: Send + Sync {
@@ -31,26 +36,49 @@ macro_rules! needs {
     )+};
 }
 
-needs! { SeeCity SeeCalls HearCalls RevealCalls SeeCases OpenCases RevealCases SeeCallbacks }
+needs! {
+    OwnAccount SeeCity SeeCalls HearCalls RevealCalls SeeCases OpenCases RevealCases SeeCallbacks
+    SeeUsers KeepUsers GrantRoles RecoverTotp
+}
 
-/// The person behind the bearer token, who has the right `R`.
+/// The person who asks, who has the right `R`.
 pub(super) struct Who<R> {
     pub(super) user: UserRow,
+    pub(super) shown: Credential,
     right: PhantomData<R>,
+}
+
+impl<R> Who<R> {
+    /// The token, where it was one.
+    pub(super) const fn token(&self) -> Option<&TokenRow> {
+        match &self.shown {
+            Credential::Token(token) => Some(token),
+            Credential::Session(_) => None,
+        }
+    }
+
+    /// The log-in, where it was one.
+    pub(super) const fn session(&self) -> Option<&SessionRow> {
+        match &self.shown {
+            Credential::Session(session) => Some(session),
+            Credential::Token(_) => None,
+        }
+    }
 }
 
 impl<R: Needs> FromRequestParts<App> for Who<R> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let user = match bearer(&parts.headers) {
-            Some(token) => app.users.by_token(token).await?,
-            None => None,
-        };
-        let user = user.ok_or_else(|| Kind::Unauthorized.because("send `Authorization: Bearer TOKEN`"))?;
+        let unknown = || Kind::Unauthorized.because("log in, or send `Authorization: Bearer TOKEN`");
+        let Caller { user, shown } = caller(parts, app).await?.ok_or_else(unknown)?;
         app.limits.prove(&parts.headers);
+        if R::RIGHT != Right::OwnAccount {
+            pay(app, &user)?;
+        }
         match judge(R::RIGHT, &user.roles) {
-            Verdict::Allowed => Ok(Self { user, right: PhantomData }),
+            Verdict::Allowed if covers(&shown, R::RIGHT) => Ok(Self { user, shown, right: PhantomData }),
+            Verdict::Allowed => Err(Kind::Forbidden.because(format!("`{}` is not in the token's scope", R::RIGHT))),
             Verdict::Forbidden => Err(Kind::Forbidden.problem()),
             Verdict::Hidden => Err(Kind::NotFound.problem()),
         }
@@ -68,11 +96,6 @@ impl<R> Who<R> {
         let user = self.user;
         Actor::Person { user: user.id, name: user.name, roles: user.roles, unit: user.unit }
     }
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
 /// The id in the path. Text that is no id names nothing that exists.

@@ -9,17 +9,22 @@ mod calls;
 mod cases;
 mod certificate;
 mod city;
+mod credentials;
 mod docs;
 mod door;
 mod extract;
 mod health;
 mod limits;
+mod me;
 mod names;
+mod origin;
 mod problem;
 mod recordings;
 mod rights;
 mod serve;
+mod sessions;
 mod tls;
+mod users;
 mod view;
 
 use std::{io, ops::Deref, sync::Arc, time::Duration};
@@ -36,6 +41,7 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use certificate::{Certificate, TlsError};
 pub use health::{Health, Part, Readiness};
 pub use limits::Limits;
+pub use rights::{NoRight, Right};
 pub use tls::Tls;
 
 use crate::{
@@ -44,7 +50,7 @@ use crate::{
     domain::city::City,
     recording::Archive,
     store::Store,
-    users::Users,
+    users::{Sessions, Users},
 };
 
 /// Largest request body, bytes. The longest text a request carries is a description.
@@ -65,6 +71,8 @@ pub struct Parts {
     pub readiness: Readiness,
     pub metrics: PrometheusHandle,
     pub limits: Limits,
+    pub users: Users,
+    pub sessions: Sessions,
 }
 
 /// Answers requests until `stopping`, then lets running ones end.
@@ -91,7 +99,6 @@ pub fn openapi() -> Api {
 #[derive(Clone)]
 struct App {
     parts: Arc<Parts>,
-    users: Users,
     /// Held while the database is asked whether it is there.
     asking: Arc<Mutex<()>>,
     patience: Duration,
@@ -112,7 +119,7 @@ fn router(parts: Parts) -> Router {
 
 /// Puts the layers that every request passes around the routes.
 fn finish(router: Router<App>, parts: Parts, patience: Duration) -> Router {
-    let app = App { users: Users::new(parts.store.clone()), parts: Arc::new(parts), asking: Arc::default(), patience };
+    let app = App { parts: Arc::new(parts), asking: Arc::default(), patience };
     router
         .fallback(async || problem::Kind::NotFound.problem())
         .layer(CatchPanicLayer::custom(door::panicked))
@@ -132,6 +139,9 @@ fn api() -> OpenApiRouter<App> {
         .merge(cases::routes())
         .merge(city::routes())
         .merge(callbacks::routes())
+        .merge(sessions::routes())
+        .merge(me::routes())
+        .merge(users::routes())
 }
 
 #[cfg(test)]

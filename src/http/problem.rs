@@ -37,7 +37,11 @@ pub(super) struct Problem {
 pub(super) enum Kind {
     BadRequest,
     Unauthorized,
+    /// The password is right, a code of the second factor is missing.
+    CodeNeeded,
     Forbidden,
+    PasswordOwed,
+    TotpOwed,
     NotFound,
     Method,
     Timeout,
@@ -47,6 +51,8 @@ pub(super) enum Kind {
     Range,
     Refused,
     TooMany,
+    /// Too many wrong passwords.
+    Locked,
     Internal,
     Unavailable,
 }
@@ -55,7 +61,12 @@ impl Kind {
     const fn parts(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::BadRequest => ("bad-request", StatusCode::BAD_REQUEST, "The request cannot be read"),
-            Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "A valid token is needed"),
+            Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "A log-in or a valid token is needed"),
+            Self::CodeNeeded => ("totp-needed", StatusCode::UNAUTHORIZED, "A code of the second factor is needed"),
+            Self::PasswordOwed => {
+                ("password-change-needed", StatusCode::FORBIDDEN, "The password has to be changed first")
+            }
+            Self::TotpOwed => ("totp-enrolment-needed", StatusCode::FORBIDDEN, "A second factor is needed first"),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "You have no right to do this"),
             Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "There is no such thing"),
             Self::Method => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed here"),
@@ -66,8 +77,9 @@ impl Kind {
                 ("media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body has to be application/json")
             }
             Self::Range => ("range", StatusCode::RANGE_NOT_SATISFIABLE, "The range lies outside of the recording"),
-            Self::Refused => ("refused", StatusCode::UNPROCESSABLE_ENTITY, "The rules of the case do not allow this"),
+            Self::Refused => ("refused", StatusCode::UNPROCESSABLE_ENTITY, "The rules do not allow this"),
             Self::TooMany => ("too-many", StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
+            Self::Locked => ("locked", StatusCode::TOO_MANY_REQUESTS, "Too many log-ins failed"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The server failed"),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Try again in a moment"),
         }
@@ -121,6 +133,12 @@ impl Problem {
     pub(super) fn too_many(wait: Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         Kind::TooMany.because(format!("try again in {seconds} s")).with(RETRY_AFTER, seconds.max(1))
+    }
+
+    /// Too many log-ins that failed.
+    pub(super) fn locked(wait: Duration) -> Self {
+        let seconds = wait.as_secs().max(1);
+        Kind::Locked.because(format!("try again in {seconds} s, or ask for an unlock")).with(RETRY_AFTER, seconds)
     }
 
     /// Adds a member for programs.

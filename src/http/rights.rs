@@ -1,14 +1,18 @@
 //! Who may do what, in one table. What a role may not see does not exist for it (404); what it may see and not do is
 //! forbidden (403). Which moves of a case a role may make is the case's own rule, not this table's.
 
+use std::{fmt, str::FromStr};
+
 use crate::domain::role::Role::{
-    self, Agent, Analyst, Callback, CityLeader, Dispatcher, DutyOfficial, ExpertAgent, Qc, Reviewer, ShiftLeader,
-    Supervisor, UnitHandler, UnitLeader, UnitLiaison,
+    self, Agent, Analyst, Auditor, Callback, CityLeader, Dispatcher, DutyOfficial, ExpertAgent, Qc, Reviewer, Secadmin,
+    ShiftLeader, Supervisor, Sysadmin, UnitHandler, UnitLeader, UnitLiaison,
 };
 
-/// Something the door asks for.
+/// Something the door asks for. Its name is what a token's scope is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Right {
+pub enum Right {
+    /// Their own log-ins, password, tokens and second factor.
+    OwnAccount,
     /// Units, categories, places.
     SeeCity,
     /// Calls with masked numbers, their transcripts and waveforms.
@@ -24,11 +28,20 @@ pub(super) enum Right {
     /// Names, numbers and addresses of a case, for a purpose.
     RevealCases,
     SeeCallbacks,
+    /// Who has a log-in, and what they may do.
+    SeeUsers,
+    /// Makes, renames, closes and opens accounts.
+    KeepUsers,
+    /// Gives and takes roles, unlocks, resets passwords.
+    GrantRoles,
+    /// Asks to take a lost second factor away, or agrees to it.
+    RecoverTotp,
 }
 
 /// One line a right: what has to be visible first, and who has it.
-const TABLE: [(Right, Option<Right>, &[Role]); 8] = [
-    (Right::SeeCity, None, &Role::ALL),
+const TABLE: [(Right, Option<Right>, &[Role]); 13] = [
+    (Right::OwnAccount, None, EVERYBODY),
+    (Right::SeeCity, None, EVERYBODY),
     (Right::SeeCalls, None, CENTRE),
     (Right::HearCalls, Some(Right::SeeCalls), HEARERS),
     (Right::RevealCalls, Some(Right::SeeCalls), HEARERS),
@@ -57,11 +70,17 @@ const TABLE: [(Right, Option<Right>, &[Role]); 8] = [
         ],
     ),
     (Right::SeeCallbacks, None, &[Agent, ExpertAgent, ShiftLeader, Callback, Qc, Supervisor, Dispatcher, Reviewer]),
+    (Right::SeeUsers, None, &[Sysadmin, Secadmin, Auditor]),
+    (Right::KeepUsers, Some(Right::SeeUsers), &[Sysadmin]),
+    (Right::GrantRoles, Some(Right::SeeUsers), &[Secadmin]),
+    (Right::RecoverTotp, Some(Right::SeeUsers), &[Sysadmin, Secadmin]),
 ];
 
 /// Those who work with what callers say.
 const HEARERS: &[Role] =
     &[Agent, ExpertAgent, ShiftLeader, Dispatcher, Reviewer, Callback, Qc, Supervisor, DutyOfficial];
+/// Whoever has a log-in, also before they have a role.
+const EVERYBODY: &[Role] = &Role::ALL;
 
 /// The hotline centre.
 const CENTRE: &[Role] =
@@ -85,6 +104,51 @@ const CASES: &[Role] = &[
     CityLeader,
 ];
 
+impl Right {
+    /// All of them, in the table's order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(|(right, ..)| *right)
+    }
+
+    /// Its name, `see_calls`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OwnAccount => "own_account",
+            Self::SeeCity => "see_city",
+            Self::SeeCalls => "see_calls",
+            Self::HearCalls => "hear_calls",
+            Self::RevealCalls => "reveal_calls",
+            Self::SeeCases => "see_cases",
+            Self::OpenCases => "open_cases",
+            Self::RevealCases => "reveal_cases",
+            Self::SeeCallbacks => "see_callbacks",
+            Self::SeeUsers => "see_users",
+            Self::KeepUsers => "keep_users",
+            Self::GrantRoles => "grant_roles",
+            Self::RecoverTotp => "recover_totp",
+        }
+    }
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that names no right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no right; the rights are {rights}", rights = Right::all().map(Right::as_str).collect::<Vec<_>>().join(", "))]
+pub struct NoRight(String);
+
+impl FromStr for Right {
+    type Err = NoRight;
+
+    fn from_str(text: &str) -> Result<Self, NoRight> {
+        Self::all().find(|right| right.as_str() == text).ok_or_else(|| NoRight(text.to_owned()))
+    }
+}
+
 /// What the door says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -100,7 +164,7 @@ pub(super) fn judge(right: Right, roles: &[Role]) -> Verdict {
     let Some((_, first, holders)) = TABLE.iter().find(|(known, ..)| *known == right) else {
         return Verdict::Hidden;
     };
-    if roles.iter().any(|role| holders.contains(role)) {
+    if *holders == EVERYBODY || roles.iter().any(|role| holders.contains(role)) {
         return Verdict::Allowed;
     }
     match first {
@@ -128,6 +192,29 @@ mod tests {
         assert_eq!(judge(Right::HearCalls, &[Analyst]), Verdict::Forbidden);
         assert_eq!(judge(Right::HearCalls, &[CityLeader]), Verdict::Hidden);
         assert_eq!(judge(Right::HearCalls, &[CityLeader, Dispatcher]), Verdict::Allowed);
+    }
+
+    #[test]
+    fn the_administrators_of_accounts_are_separate_and_the_auditor_only_reads() {
+        let may = |right: Right| Role::ALL.into_iter().filter(move |role| judge(right, &[*role]) == Verdict::Allowed);
+        assert!(may(Right::SeeUsers).eq([Sysadmin, Secadmin, Auditor]));
+        assert!(may(Right::KeepUsers).eq([Sysadmin]) && may(Right::GrantRoles).eq([Secadmin]));
+        assert_eq!(judge(Right::KeepUsers, &[Auditor]), Verdict::Forbidden);
+        assert_eq!(judge(Right::SeeUsers, &[Agent, CityLeader]), Verdict::Hidden);
+    }
+
+    #[test]
+    fn who_has_no_role_yet_keeps_their_own_account_and_sees_nothing_of_the_calls() {
+        assert_eq!(judge(Right::OwnAccount, &[]), Verdict::Allowed);
+        assert_eq!((judge(Right::SeeCalls, &[]), judge(Right::SeeUsers, &[])), (Verdict::Hidden, Verdict::Hidden));
+    }
+
+    #[test]
+    fn every_right_has_a_name_that_is_read_again() {
+        for right in Right::all() {
+            assert_eq!(right.as_str().parse(), Ok(right));
+        }
+        assert!("see_everything".parse::<Right>().is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, response::Response};
+use axum::{Router, extract::FromRequestParts, http::request::Parts, response::Response};
 use hyper::{
     Request,
     body::Incoming,
@@ -52,6 +52,14 @@ pub(super) struct Peer {
 impl Default for Peer {
     fn default() -> Self {
         Self { address: Ipv4Addr::UNSPECIFIED.into(), encrypted: false }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or_default())
     }
 }
 

@@ -1,38 +1,46 @@
-//! People who log in: their roles, their passwords and the tokens of the systems that act for them.
+//! People who log in: their accounts, roles, passwords and sessions, and the tokens of the systems that act for them.
 //!
-//! A token is 32 random bytes; only its SHA-256 is stored, so looking one up compares hashes and takes the same path
-//! whatever was sent. A password is stored as Argon2id. Both are shown once, when they are made.
+//! What a browser or a system holds is 32 random bytes; only their SHA-256 is stored, so looking one up compares hashes
+//! and takes the same path whatever was sent. A password is stored as Argon2id, the secret of a second factor sealed by
+//! the vault. Everything that happens to an account is noted in the audit, in the transaction that does it.
 
+mod accounts;
+mod error;
+mod lockout;
 mod password;
+mod policy;
+mod recovery;
+mod sessions;
+mod tokens;
+mod totp;
+mod trail;
+
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use crate::{
-    domain::{
-        ids::UserId,
-        role::{Role, RoleError},
-    },
-    store::{Store, StoreError, Tx, UserRow},
+    config::People,
+    domain::{audit::Action, ids::UserId, role::Role, time::UnixMs},
+    store::{SessionRow, Store, TokenRow, Tx, UserRow},
     telemetry::Private,
 };
+use lockout::Lockout;
 
+pub use accounts::{Change, NewUser, Opening};
+pub use error::UserError;
 pub use password::verify;
+pub use policy::Weak;
+pub use sessions::{LogIn, Sessions};
+pub use tokens::NewToken;
+pub use totp::Enrolment;
 
 /// Services over the people with a log-in. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Users {
     store: Store,
-}
-
-/// Somebody to be added.
-#[derive(Clone, Debug, Default)]
-pub struct NewUser {
-    pub name: String,
-    pub roles: Vec<Role>,
-    /// `WATER` or `371526-ZJ`; whether there is such a unit is the caller's to check.
-    pub unit: Option<String>,
-    pub extension: Option<String>,
-    pub password: Option<Private<String>>,
+    people: Arc<People>,
+    lockout: Lockout,
 }
 
 /// The first administrator, with the password that is printed once.
@@ -42,29 +50,48 @@ pub struct FirstAdministrator {
     pub password: Private<String>,
 }
 
-/// Why a person was not added or not found.
-#[derive(Debug, thiserror::Error)]
-pub enum UserError {
-    #[error("user name `{0}` is not usable: 1 to 64 letters, digits, `.`, `_` or `-`")]
-    Name(String),
-    #[error("extension `{0}` is not usable: 1 to 16 digits")]
-    Extension(String),
-    #[error(
-        "the password is shorter than {} characters or longer than {} bytes",
-        password::SHORTEST,
-        password::LONGEST
-    )]
+/// Who does something to an account, as the audit keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By {
+    /// Nobody: an operator on the machine itself.
+    pub user: Option<UserId>,
+    pub name: String,
+}
+
+impl By {
+    /// An operator on the machine itself.
+    pub fn machine() -> Self {
+        Self { user: None, name: "machine".into() }
+    }
+}
+
+impl From<&UserRow> for By {
+    fn from(user: &UserRow) -> Self {
+        Self { user: Some(user.id), name: user.name.clone() }
+    }
+}
+
+/// Somebody who has shown who they are.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub user: UserRow,
+    pub shown: Credential,
+}
+
+/// What they have shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    Session(SessionRow),
+    Token(TokenRow),
+}
+
+/// What somebody has to do before anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owed {
+    /// The password was made by the program, or is too old.
     Password,
-    #[error(transparent)]
-    Role(#[from] RoleError),
-    #[error("user `{0}` is there already, or the extension belongs to somebody else")]
-    Taken(String),
-    #[error("there is no user `{0}`")]
-    Unknown(String),
-    #[error("the password cannot be hashed: {0}")]
-    Hash(String),
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// Their role asks for a second factor, and they have none.
+    Totp,
 }
 
 impl Users {
@@ -72,165 +99,109 @@ impl Users {
     pub const FIRST: &str = "admin";
 
     /// Services over the store.
-    pub const fn new(store: Store) -> Self {
-        Self { store }
+    pub fn new(store: Store, people: &People) -> Self {
+        let lockout = Lockout::new(store.clone(), people);
+        Self { store, people: Arc::new(people.clone()), lockout }
     }
 
-    /// Adds a person.
+    /// What a person has to do before anything else.
+    pub fn owes(&self, user: &UserRow) -> Option<Owed> {
+        let too_old = match (self.people.password_age(), user.password_set) {
+            (Some(age), Some(set)) => set + age <= self.store.clock().now(),
+            _ => false,
+        };
+        if user.one_time || too_old {
+            return Some(Owed::Password);
+        }
+        (!user.totp && self.needs_totp(&user.roles)).then_some(Owed::Totp)
+    }
+
+    /// Whether one of the roles asks for a second factor.
+    pub fn needs_totp(&self, roles: &[Role]) -> bool {
+        roles.iter().any(|role| self.people.totp_required_for.contains(role))
+    }
+
+    /// The person with this id.
+    pub async fn get(&self, user: UserId) -> Result<UserRow, UserError> {
+        self.store.user(user).await?.ok_or(UserError::NotFound(user))
+    }
+
+    /// The person with this name.
+    pub async fn named(&self, name: &str) -> Result<UserRow, UserError> {
+        self.store.user_named(name).await?.ok_or_else(|| UserError::Unknown(name.to_owned()))
+    }
+
+    /// A page of people, in the order they were added.
+    pub async fn list(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserRow>, UserError> {
+        Ok(self.store.users(after, limit).await?)
+    }
+
+    /// Until when wrong passwords have locked a person's log-in.
+    pub async fn locked_until(&self, user: &UserRow) -> Result<Option<UnixMs>, UserError> {
+        self.lockout.locked_until(&user.name).await
+    }
+
+    /// Changes a person's own password. All their log-ins end.
     ///
     /// # Errors
-    /// What is wrong with the name, the roles or the password, or that the name is taken.
-    pub async fn add(&self, new: NewUser) -> Result<UserRow, UserError> {
-        let row = self.row(new, false).await?;
+    /// [`UserError::Wrong`] when `old` is not the password, [`UserError::Weak`] when the new one may not be used.
+    pub async fn change_password(
+        &self,
+        user: &UserRow,
+        old: Private<String>,
+        new: Private<String>,
+    ) -> Result<(), UserError> {
+        self.prove(user, old).await?;
+        let hash = self.usable(&user.name, Some(user.id), new).await?;
         let mut tx = self.store.begin().await?;
-        add(&mut tx, &row).await?;
+        tx.user(user.id).await?.filter(|now| now.password == user.password).ok_or(UserError::Wrong)?;
+        tx.put_password(user.id, &hash, false).await?;
+        tx.end_sessions(user.id, 0).await?;
+        trail::done(&mut tx, &By::from(user), Action::PasswordChanged, user);
+        Ok(tx.commit().await?)
+    }
+
+    /// Whether a person knows their password; a wrong one counts as a failed log-in.
+    async fn prove(&self, user: &UserRow, password: Private<String>) -> Result<(), UserError> {
+        let stored = user.password.as_deref().ok_or(UserError::Wrong)?;
+        self.lockout.admit(&user.name, None).await?;
+        let right = password::verify(stored, password).await?;
+        let mut tx = self.store.begin().await?;
+        if right {
+            self.lockout.passed(&mut tx, &user.name, None).await?;
+        } else {
+            let locked = self.lockout.failed(&mut tx, &user.name, None).await?;
+            trail::failed(&mut tx, Some(user), "password", locked);
+        }
         tx.commit().await?;
-        Ok(row)
+        if right { Ok(()) } else { Err(UserError::Wrong) }
     }
 
-    /// Makes a token for a person.
-    ///
-    /// * returns — the token, 64 hex digits; it is not kept.
-    pub async fn issue_token(&self, name: &str) -> Result<Private<String>, UserError> {
-        let user = self.store.user_named(name).await?.ok_or_else(|| UserError::Unknown(name.to_owned()))?;
-        let token = hex::encode(self.store.clock().random::<32>());
-        let mut tx = self.store.begin().await?;
-        tx.add_token(user.id, &hash(&token)).await?;
-        tx.commit().await?;
-        Ok(Private(token))
-    }
-
-    /// Whom a token stands for; `None` for any other text.
-    pub async fn by_token(&self, token: &str) -> Result<Option<UserRow>, StoreError> {
-        // A token of any other length cannot be ours; hashing megabytes that a stranger sent would be work for nothing.
-        if token.len() != 64 {
-            return Ok(None);
+    /// A password that somebody of this name may have, as a hash.
+    async fn usable(&self, name: &str, user: Option<UserId>, password: Private<String>) -> Result<String, UserError> {
+        policy::check(password.reveal(), name, self.people.password_length)?;
+        if let Some(user) = user {
+            for former in self.store.former_passwords(user).await? {
+                if password::verify(&former, password.clone()).await? {
+                    return Err(Weak::Former.into());
+                }
+            }
         }
-        self.store.user_by_token(&hash(token)).await
-    }
-
-    /// Makes the first administrator with a one-time password, if there is nobody yet.
-    ///
-    /// * returns — `None` when there are people already; then nothing was changed.
-    pub async fn init(&self) -> Result<Option<FirstAdministrator>, UserError> {
-        let password = Private(hex::encode(self.store.clock().random::<10>()));
-        let new = NewUser {
-            name: Self::FIRST.into(),
-            roles: vec![Role::Sysadmin],
-            password: Some(password.clone()),
-            ..NewUser::default()
-        };
-        let mut tx = self.store.begin().await?;
-        if tx.count_users().await? > 0 {
-            return Ok(None);
-        }
-        tx.roll_back().await?;
-        // Hashing takes a while on purpose; the writer is not kept waiting for it.
-        let row = self.row(new, true).await?;
-        let mut tx = self.store.begin().await?;
-        if tx.count_users().await? > 0 {
-            return Ok(None);
-        }
-        add(&mut tx, &row).await?;
-        tx.commit().await?;
-        Ok(Some(FirstAdministrator { name: row.name, password }))
-    }
-
-    async fn row(&self, new: NewUser, one_time: bool) -> Result<UserRow, UserError> {
-        let NewUser { name, mut roles, unit, extension, password } = new;
-        let usable = |sign: char| sign.is_alphanumeric() || matches!(sign, '.' | '_' | '-');
-        if name.is_empty() || name.chars().count() > 64 || !name.chars().all(usable) {
-            return Err(UserError::Name(name));
-        }
-        if let Some(extension) = extension.as_ref()
-            && !((1..=16).contains(&extension.len()) && extension.bytes().all(|sign| sign.is_ascii_digit()))
-        {
-            return Err(UserError::Extension(extension.clone()));
-        }
-        roles.sort_unstable();
-        roles.dedup();
-        Role::check(&roles, unit.as_deref())?;
-        let clock = self.store.clock();
-        let password = match password {
-            Some(password) => Some(password::hash(password, clock.random()).await?),
-            None => None,
-        };
-        let id = UserId::new(clock.uuid());
-        Ok(UserRow { id, name, roles, unit, extension, password, one_time, created: clock.now() })
+        password::hash(password, self.store.clock().random()).await
     }
 }
 
-async fn add(tx: &mut Tx, row: &UserRow) -> Result<(), UserError> {
-    tx.add_user(row).await.map_err(|error| match error {
-        StoreError::Duplicate { .. } => UserError::Taken(row.name.clone()),
-        error => error.into(),
-    })
+/// Sets a password that is shown once. Log-ins end.
+async fn give_one_time(tx: &mut Tx, user: &UserRow, hash: &str) -> Result<(), UserError> {
+    tx.put_password(user.id, hash, true).await?;
+    tx.end_sessions(user.id, 0).await?;
+    Ok(())
 }
 
-fn hash(token: &str) -> String {
-    hex::encode(Sha256::digest(token))
+/// What is kept of a secret.
+fn hash(secret: &str) -> String {
+    hex::encode(Sha256::digest(secret))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::testing::TestStore;
-
-    fn person(name: &str, roles: &[Role]) -> NewUser {
-        NewUser { name: name.into(), roles: roles.into(), ..NewUser::default() }
-    }
-
-    #[tokio::test]
-    async fn a_token_is_shown_once_and_stored_as_a_hash_only() {
-        let test = TestStore::sqlite().await;
-        let users = Users::new(test.store.clone());
-        let li = users.add(person("li", &[Role::Dispatcher, Role::Agent])).await.expect("added");
-        assert_eq!(li.roles, [Role::Agent, Role::Dispatcher]);
-        let token = users.issue_token("li").await.expect("a token");
-        let found = users.by_token(token.reveal()).await.expect("a look").expect("li");
-        assert_eq!(found, li);
-        assert_eq!(users.by_token(&"0".repeat(64)).await.expect("a look"), None);
-        assert_eq!(users.by_token("").await.expect("a look"), None);
-        test.store.close().await;
-        let file = std::fs::read(test.file()).expect("the database file");
-        let holds = |text: &str| file.windows(text.len()).any(|window| window == text.as_bytes());
-        assert!(holds(&hash(token.reveal())) && !holds(token.reveal()), "only the hash is in the file");
-    }
-
-    #[tokio::test]
-    async fn names_and_extensions_belong_to_one_person() {
-        let test = TestStore::sqlite().await;
-        let users = Users::new(test.store.clone());
-        users.add(NewUser { extension: Some("8001".into()), ..person("li", &[Role::Agent]) }).await.expect("added");
-        assert!(matches!(users.add(person("li", &[Role::Qc])).await, Err(UserError::Taken(name)) if name == "li"));
-        let same_seat = NewUser { extension: Some("8001".into()), ..person("wang", &[Role::Agent]) };
-        assert!(matches!(users.add(same_seat).await, Err(UserError::Taken(_))));
-        assert_eq!(users.store.user_named("wang").await.expect("a look"), None, "nothing is left of the refused one");
-        assert!(matches!(users.issue_token("wang").await, Err(UserError::Unknown(_))));
-    }
-
-    #[tokio::test]
-    async fn unusable_people_are_refused_with_the_reason() {
-        let test = TestStore::sqlite().await;
-        let users = Users::new(test.store.clone());
-        let short = NewUser { password: Some(Private("123".into())), ..person("li", &[Role::Agent]) };
-        assert!(matches!(users.add(short).await, Err(UserError::Password)));
-        assert!(matches!(users.add(person("l i", &[Role::Agent])).await, Err(UserError::Name(_))));
-        assert!(matches!(users.add(person("li", &[])).await, Err(UserError::Role(RoleError::Missing))));
-        let both = person("li", &[Role::Sysadmin, Role::Agent]);
-        assert!(matches!(users.add(both).await, Err(UserError::Role(RoleError::Exclusive(..)))));
-    }
-
-    #[tokio::test]
-    async fn the_first_administrator_is_made_once() {
-        let test = TestStore::sqlite().await;
-        let users = Users::new(test.store.clone());
-        let first = users.init().await.expect("an empty house").expect("an administrator");
-        let row = users.store.user_named(&first.name).await.expect("a look").expect("the administrator");
-        assert_eq!((row.roles.as_slice(), row.one_time), ([Role::Sysadmin].as_slice(), true));
-        let stored = row.password.expect("a hash");
-        assert!(verify(&stored, first.password.clone()).await.expect("a hash that can be read"));
-        assert!(!verify(&stored, Private("something else".into())).await.expect("a hash that can be read"));
-        assert!(users.init().await.expect("a look").is_none(), "there is somebody now");
-    }
-}
+mod tests;

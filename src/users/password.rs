@@ -4,23 +4,18 @@ use argon2::{
     Argon2,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
+use tokio::sync::Semaphore;
 
-use super::UserError;
-use crate::telemetry::Private;
+use super::{UserError, policy::LONGEST};
+use crate::{clock::Clock, telemetry::Private};
 
-/// Characters.
-pub(super) const SHORTEST: usize = 8;
-/// Bytes.
-pub(super) const LONGEST: usize = 256;
+/// Passwords that are hashed at once; more wait. It bounds what a storm of log-ins takes from the machine.
+static AT_ONCE: Semaphore = Semaphore::const_new(4);
 
 /// Hashes a password with a salt.
 ///
 /// * returns — PHC form, `$argon2id$v=19$…`.
 pub(super) async fn hash(password: Private<String>, salt: [u8; 16]) -> Result<String, UserError> {
-    let text = password.reveal();
-    if text.chars().count() < SHORTEST || text.len() > LONGEST {
-        return Err(UserError::Password);
-    }
     apart(move || {
         let hash = Argon2::default().hash_password_with_salt(password.reveal().as_bytes(), &salt);
         hash.map(|hash| hash.to_string()).map_err(|error| UserError::Hash(error.to_string()))
@@ -44,8 +39,14 @@ pub async fn verify(stored: &str, password: Private<String>) -> Result<bool, Use
     .await
 }
 
+/// A password that is shown once and has to be changed: 80 random bits.
+pub(super) fn one_time(clock: &Clock) -> Private<String> {
+    Private(hex::encode(clock.random::<10>()))
+}
+
 async fn apart<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, UserError> + Send + 'static,
 ) -> Result<T, UserError> {
+    let _turn = AT_ONCE.acquire().await.map_err(|error| UserError::Hash(error.to_string()))?;
     tokio::task::spawn_blocking(work).await.map_err(|error| UserError::Hash(error.to_string()))?
 }

@@ -23,7 +23,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("call", &["clock", "config", "domain", "jobs", "lifecycle", "media", "recording", "sip", "store", "telemetry"]),
     ("speech", &["clock", "config", "domain", "jobs", "recording", "store", "telemetry"]),
     ("cases", &["clock", "domain", "drafting", "jobs", "recording", "store", "telemetry"]),
-    ("users", &["clock", "domain", "store", "telemetry"]),
+    ("users", &["clock", "config", "domain", "store", "telemetry", "vault"]),
     ("http", &["cases", "clock", "config", "domain", "jobs", "recording", "store", "telemetry", "users"]),
 ];
 

@@ -4,7 +4,9 @@ mod calls;
 mod cases;
 mod errors;
 mod guard;
+mod people;
 mod privacy;
+mod roles;
 mod tls;
 mod whole;
 
@@ -24,7 +26,7 @@ use super::{Health, Limits, Part, Parts, Readiness, Tls};
 use crate::{
     cases::{Cases, Drafted, Draftsman},
     clock::Clock,
-    config::Settings,
+    config::{CipherSuite, People, Settings, Vault},
     domain::{
         call::{Direction, EndReason, RecordingState},
         city::City,
@@ -36,13 +38,16 @@ use crate::{
     },
     drafting::{Classifier, Drafter},
     recording::{Archive, CallFacts, Closing, Sealed},
-    store::{CallRow, CallbackKind, Store, StoredRecording},
+    store::{CallRow, CallbackKind, Store, StoredRecording, UserRow},
     telemetry::Private,
-    users::{NewUser, Users},
+    users::{By, NewToken, NewUser, Sessions, Users},
+    vault,
 };
 
 /// Monday 2026-11-23, 09:00 in the city.
 const NINE: UnixMs = UnixMs(1_795_395_600_000);
+/// What everybody logs in with.
+const PASSWORD: &str = "Tuesday-rain-7";
 /// Length of the recording of [`House::call`].
 const SECONDS: u32 = 3;
 
@@ -108,7 +113,12 @@ impl House {
         for part in [Part::Database, Part::Storage, Part::Sip, Part::Worker] {
             readiness.set(part, Health::Up);
         }
+        let vault = Vault { keys: at("keys"), suite: CipherSuite::Aes256Gcm };
+        let vault = vault::Vault::open(&vault, clock.clone()).expect("keys");
+        let users = Users::new(store.clone(), &People::default());
         let mut parts = Parts {
+            sessions: Sessions::new(users.clone(), vault),
+            users,
             store: store.clone(),
             archive: archive.clone(),
             cases: cases.clone(),
@@ -142,13 +152,59 @@ impl House {
 
     /// A token of somebody with this role.
     async fn token(&self, role: Role) -> String {
-        let users = Users::new(self.store.clone());
+        self.new_token(role, NewToken::default()).await
+    }
+
+    /// A token of somebody with this role, for these rights alone.
+    async fn scoped_token(&self, role: Role, rights: &[&str]) -> String {
+        let scope = Some(rights.iter().map(ToString::to_string).collect());
+        self.new_token(role, NewToken { scope, ..NewToken::default() }).await
+    }
+
+    async fn new_token(&self, role: Role, new: NewToken) -> String {
+        let user = self.person(role).await;
+        self.parts.users.make_token(&By::machine(), &user, new, None).await.expect("a token").0.0
+    }
+
+    /// Somebody with this role, named as the role, who logs in with [`PASSWORD`].
+    async fn person(&self, role: Role) -> UserRow {
+        let users = &self.parts.users;
         let unit = role.is_of_unit().then(|| "WATER".to_owned());
-        let new = NewUser { name: role.as_str().into(), roles: vec![role], unit, ..NewUser::default() };
+        let password = Some(Private(PASSWORD.to_owned()));
+        let new = NewUser { name: role.as_str().into(), roles: vec![role], unit, password, ..NewUser::default() };
         if self.store.user_named(role.as_str()).await.expect("readable").is_none() {
             users.add(new).await.expect("a new user");
         }
-        users.issue_token(role.as_str()).await.expect("a token").0
+        users.named(role.as_str()).await.expect("the user")
+    }
+
+    async fn log_in(&self, name: &str, password: &str) -> Answer {
+        let body = serde_json::json!({"name": name, "password": password});
+        self.post("/api/v1/sessions", "", &body).await
+    }
+
+    /// Logs in and gives what the browser sends from then on.
+    async fn cookie(&self, name: &str, password: &str) -> String {
+        let answer = self.log_in(name, password).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{name}");
+        answer.header("set-cookie").split(';').next().expect("a value").to_owned()
+    }
+
+    /// A request of a page of ours.
+    async fn browse(&self, method: Method, path: &str, cookie: &str, body: Option<&Value>) -> Answer {
+        let headers = [("cookie", cookie), ("sec-fetch-site", "same-origin"), ("content-type", "application/json")];
+        self.send(method, path, "", &headers, body.map(ToString::to_string).as_deref()).await
+    }
+
+    /// `GET /api/v1/calls/{id}` and all the others that the description names.
+    async fn described(&self) -> Vec<String> {
+        let api = self.get("/openapi.json", "").await.json();
+        let paths = api["paths"].as_object().expect("paths").clone();
+        let named = |(path, item): (String, Value)| {
+            let methods: Vec<_> = item.as_object().expect("operations").keys().cloned().collect();
+            methods.into_iter().map(move |method| format!("{} {path}", method.to_uppercase()))
+        };
+        paths.into_iter().flat_map(named).collect()
     }
 
     async fn send(

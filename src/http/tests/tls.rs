@@ -51,6 +51,19 @@ async fn the_line_speaks_https_with_its_own_certificate_for_its_address() {
 }
 
 #[tokio::test]
+async fn the_cookie_of_a_log_in_over_tls_never_travels_in_the_clear() {
+    let certificate = certificate();
+    let house = House::behind(Some(Tls::new(certificate.clone()).expect("TLS")), |_| {}).await;
+    let li = house.person(Role::Agent).await;
+    let body = serde_json::json!({"name": li.name, "password": PASSWORD});
+    let request = trusting(&certificate).post(format!("{}/api/v1/sessions", house.url)).json(&body);
+    let answer = request.send().await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let cookie = answer.headers()["set-cookie"].to_str().expect("text");
+    assert!(cookie.split("; ").any(|attribute| attribute == "Secure"), "{cookie}");
+}
+
+#[tokio::test]
 async fn plain_http_on_the_tls_port_is_led_to_https_but_not_with_a_token_in_the_clear() {
     let certificate = certificate();
     let house = House::behind(Some(Tls::new(certificate.clone()).expect("TLS")), |_| {}).await;

@@ -1,0 +1,13 @@
+//! One's own account: password, tokens, second factor.
+
+mod password;
+mod tokens;
+mod totp;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use super::App;
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().merge(password::routes()).merge(tokens::routes()).merge(totp::routes())
+}
