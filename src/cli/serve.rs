@@ -23,7 +23,7 @@ pub(super) fn run(cli: &Cli, serve: &Serve) -> anyhow::Result<()> {
     let telemetry = Telemetry::with_traces(&settings.log, &settings.telemetry)?;
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
     let ended = runtime.block_on(async {
-        let start = App::start(settings, cli.config.clone(), telemetry.clone(), serve.role, Clock::system());
+        let start = App::start(settings, cli.file(), telemetry.clone(), serve.role, Clock::system());
         let app = Box::pin(start).await?;
         if let Some(first) = &app.first {
             user::tell_first(first);

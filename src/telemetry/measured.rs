@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(used, known);
     }
 
-    /// The names in all `metrics::counter!("name"…` below a folder.
+    /// The names that all calls of the `metrics` macros below a folder give.
     fn names_in(folder: &Path, names: &mut BTreeSet<String>) {
         for entry in fs::read_dir(folder).expect("a source folder").flatten() {
             let path = entry.path();

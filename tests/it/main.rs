@@ -8,6 +8,7 @@ mod exposition;
 mod house;
 mod layers;
 mod noise;
+mod package;
 mod privacy;
 mod reload;
 mod samples;
