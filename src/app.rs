@@ -1,6 +1,7 @@
 //! Builds the parts, starts the roles and ends them in order. The only file that knows everybody.
 
 mod reload;
+mod sample;
 mod supervisor;
 
 use std::{
@@ -11,10 +12,13 @@ use std::{
 };
 
 use clap::ValueEnum;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, sync::mpsc};
 
-use self::reload::{HangUp, Reload, Wish};
+use self::{
+    reload::{HangUp, Reload, Wish},
+    sample::Samples,
+};
 use crate::{
     call::{self, Line, Prompts},
     cases::{self, Cases},
@@ -30,7 +34,7 @@ use crate::{
     sip::{Endpoint, Incoming, SipSettings},
     speech::work,
     store::Store,
-    telemetry::Telemetry,
+    telemetry::{self, Telemetry},
     users::{FirstAdministrator, Sessions, Users},
     vault::Vault,
 };
@@ -82,9 +86,6 @@ pub struct App {
 /// How long open calls may go on once the house is to stop, and the rest of the house after them.
 const FAREWELL: Duration = Duration::from_secs(75);
 
-/// How often measured values are folded.
-const METRICS_EVERY: Duration = Duration::from_secs(5);
-
 /// What the parts share while they are built.
 struct Builder {
     settings: Settings,
@@ -112,7 +113,7 @@ impl App {
         clock: Clock,
     ) -> anyhow::Result<Self> {
         let hang_up = HangUp::listen()?;
-        let metrics = PrometheusBuilder::new().install_recorder()?;
+        let metrics = telemetry::measure()?;
         let started = clock.now();
         let city = Arc::new(settings.load_city()?);
         let store = Store::open(&settings.database.url, clock.clone()).await?;
@@ -162,7 +163,7 @@ impl App {
         if let Some(draftsman) = draftsman.clone().filter(|_| role.hears()) {
             house.hear(draftsman)?;
         }
-        house.fold_metrics(metrics.clone());
+        house.measure(metrics.clone());
         house.lifecycle.spawn("store", store.clone().listen(house.lifecycle.stopping()));
         if let (Some(listener), Some(draftsman)) = (listener, draftsman) {
             house.serve(listener, tls.clone(), metrics, draftsman);
@@ -304,14 +305,10 @@ impl Builder {
         Ok(())
     }
 
-    /// Folds what was measured, so that it does not grow between two visits of Prometheus.
-    fn fold_metrics(&self, metrics: PrometheusHandle) {
-        let stopping = self.lifecycle.stopping();
-        self.lifecycle.spawn("metrics", async move {
-            while tokio::time::timeout(METRICS_EVERY, stopping.cancelled()).await.is_err() {
-                metrics.run_upkeep();
-            }
-        });
+    fn measure(&self, metrics: PrometheusHandle) {
+        let (queue, readiness, clock) = (self.queue.clone(), self.readiness.clone(), self.clock.clone());
+        let samples = Samples::new(&self.settings, queue, readiness, clock);
+        self.lifecycle.spawn("metrics", samples.keep(metrics, self.lifecycle.stopping()));
     }
 
     fn serve(

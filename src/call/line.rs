@@ -13,7 +13,7 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, field::Empty, info, warn};
 
 use super::{core::Announcement, ledger::Presence, run};
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     media::{MediaCommand, MediaError, MediaEvent, MediaPlane, Prompt},
     recording::Archive,
     sip::Incoming,
+    telemetry::WALK,
 };
 
 /// Events of one leg that wait for its call; more than a second of keys.
@@ -160,10 +161,14 @@ impl Line {
 
     fn take(&mut self, call: Incoming) {
         let id = CallId::new(self.parts.clock.uuid());
+        metrics::counter!("hotline_calls_received_total").increment(1);
+        call.span.record("call.id", tracing::field::display(id));
+        let span =
+            tracing::info_span!(target: WALK, parent: &call.span, "call", call.id = %id, call.end_reason = Empty);
         let (leg, events) = mpsc::channel(LEG_EVENTS);
         self.legs.insert(id, leg);
         let task = run::call(id, call, self.parts.clone(), self.presence.clone(), events, self.hang_up.clone());
-        let handle = self.calls.spawn(task);
+        let handle = self.calls.spawn(task.instrument(span));
         self.names.insert(handle.id(), id);
         self.count();
     }
@@ -180,7 +185,7 @@ impl Line {
         if let Some(leg) = self.legs.get(&call)
             && leg.try_send(event).is_err()
         {
-            metrics::counter!("call_events_dropped_total").increment(1);
+            metrics::counter!("hotline_call_events_dropped_total").increment(1);
         }
     }
 
@@ -189,7 +194,9 @@ impl Line {
         self.legs.remove(&call);
         self.count();
         if let Some(failure) = failure {
-            error!(call.id = %call, %failure, "the task of a call fell over; its recording waits in the spool folder");
+            // What the failure says of itself may hold the caller's number; where it happened is in the log.
+            let panicked = failure.is_panic();
+            error!(call.id = %call, panicked, "the task of a call fell over; its recording waits in the spool folder");
             // Its ports and its tap are let go; the dialog was hung up when the task's values were dropped.
             let _ = self.parts.media.command(call, MediaCommand::Close);
         }
@@ -197,7 +204,7 @@ impl Line {
 
     fn count(&self) {
         let open = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
-        metrics::gauge!("calls_open").set(f64::from(open));
+        metrics::gauge!("hotline_calls_active").set(f64::from(open));
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::{
     time::{sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{Span, debug, error, info, warn};
 
 use super::{
     core::{Action, Announcement, Call, Event},
@@ -193,7 +193,10 @@ impl Runner {
                 None
             }
             Action::NoteAnswered => {
-                self.phases.answered = Some(self.parts.clock.instant());
+                let now = self.parts.clock.instant();
+                self.phases.answered = Some(now);
+                metrics::counter!("hotline_calls_answered_total").increment(1);
+                metrics::histogram!("hotline_call_setup_seconds").record(now - self.phases.came);
                 self.note(Note::Answered(self.parts.clock.now())).await;
                 None
             }
@@ -309,7 +312,8 @@ impl Runner {
         };
         let phases = &self.phases;
         let outcome = reason.outcome().name();
-        metrics::counter!("calls_total", "outcome" => outcome, "reason" => reason.name()).increment(1);
+        self.count(reason, recording, now);
+        Span::current().record("call.end_reason", reason.name());
         info!(
             call.id = %self.facts.call,
             outcome,
@@ -324,6 +328,24 @@ impl Runner {
             lost = self.stats.lost,
             "call ended"
         );
+    }
+}
+
+impl Runner {
+    /// What a call that is over adds to the metrics.
+    fn count(&self, reason: EndReason, recording: RecordingState, now: Instant) {
+        let (outcome, phases, stats) = (reason.outcome().name(), &self.phases, &self.stats);
+        metrics::counter!("hotline_calls_ended_total", "outcome" => outcome, "reason" => reason.name()).increment(1);
+        metrics::counter!("hotline_recordings_total", "state" => recording.name()).increment(1);
+        if let Some((from, to)) = phases.answered.zip(phases.ended) {
+            metrics::histogram!("hotline_call_duration_seconds").record(to.saturating_duration_since(from));
+        }
+        if let Some(from) = phases.ended.filter(|_| recording == RecordingState::Sealed) {
+            metrics::histogram!("hotline_recording_seal_seconds").record(now.saturating_duration_since(from));
+        }
+        for (fate, packets) in [("received", stats.received), ("sent", stats.sent), ("lost", stats.lost)] {
+            metrics::counter!("hotline_rtp_packets_total", "fate" => fate).increment(packets);
+        }
     }
 }
 

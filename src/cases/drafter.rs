@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span, field::Empty};
 
 use super::{Cases, Drafted};
 use crate::{
     domain::{draft::Draft, time::UnixMs, transcript::Transcript},
     jobs::{Job, JobError, Kind, Queue},
     store::StoreError,
+    telemetry::WALK,
 };
 
 /// Fills the fields: transcript, the caller's number if known, the start of the call.
@@ -24,7 +26,11 @@ pub async fn drafter_loop(cases: Cases, queue: Queue, draftsman: Draftsman, stop
     loop {
         match queue.next(Kind::Draft, "drafter", LEASE, &stopping).await {
             Ok(None) => return,
-            Ok(Some(job)) => settle(&cases, &queue, &draftsman, &job).await,
+            Ok(Some(job)) => {
+                let span = tracing::info_span!(target: WALK, parent: None, "draft.write",
+                    job.id = %job.id, call.id = job.key, job.attempt = job.attempt, case.id = Empty);
+                settle(&cases, &queue, &draftsman, &job).instrument(span).await;
+            }
             Err(error) => {
                 tracing::error!(%error, "no draft jobs can be taken");
                 tokio::select! {
@@ -37,12 +43,21 @@ pub async fn drafter_loop(cases: Cases, queue: Queue, draftsman: Draftsman, stop
 }
 
 async fn settle(cases: &Cases, queue: &Queue, draftsman: &Draftsman, job: &Job) {
-    let Err(trouble) = draft(cases, queue, draftsman, job).await else { return };
-    let outcome = match trouble {
-        Trouble::Lost => return tracing::warn!(job.id = %job.id, "a draft came too late: the lease had run out"),
-        Trouble::Passing(why) => queue.fail(job, &why, true).await,
-        Trouble::Lasting(why) => queue.fail(job, &why, false).await,
+    let count = |outcome: &'static str| metrics::counter!("hotline_drafts_total", "outcome" => outcome).increment(1);
+    let outcome = match draft(cases, queue, draftsman, job).await {
+        Ok(Drafted::Case(case)) => {
+            Span::current().record("case.id", tracing::field::display(case));
+            return count("case");
+        }
+        Ok(Drafted::Missed) => return count("missed"),
+        Err(Trouble::Lost) => {
+            count("late");
+            return tracing::warn!(job.id = %job.id, "a draft came too late: the lease had run out");
+        }
+        Err(Trouble::Passing(why)) => queue.fail(job, &why, true).await,
+        Err(Trouble::Lasting(why)) => queue.fail(job, &why, false).await,
     };
+    count("failed");
     match outcome {
         Ok(outcome) => tracing::warn!(job.id = %job.id, ?outcome, "a draft failed"),
         // The lease runs out by itself and the job is tried again.
@@ -72,8 +87,8 @@ async fn draft(cases: &Cases, queue: &Queue, draftsman: &Draftsman, job: &Job) -
         let fields = write(&transcript, caller, row.started);
         (transcript, fields)
     });
-    let (transcript, fields) =
-        fields.await.map_err(|error| Trouble::Passing(format!("drafting broke off: {error}")))?;
+    // What the error says of a panic may hold the caller's words.
+    let (transcript, fields) = fields.await.map_err(|_| Trouble::Passing("drafting broke off".into()))?;
 
     let mut tx = queue.done(job).await.map_err(|error| match error {
         JobError::LeaseLost(_) => Trouble::Lost,
@@ -83,6 +98,9 @@ async fn draft(cases: &Cases, queue: &Queue, draftsman: &Draftsman, job: &Job) -
     // An error drops the transaction: the job is ours still, and nothing was written.
     let drafted = drafted.map_err(|error| Trouble::Passing(error.to_string()))?;
     tx.commit().await?;
+    if let Some(ended) = row.ended {
+        metrics::histogram!("hotline_draft_lag_seconds").record(ended.until(store.clock().now()));
+    }
     Ok(drafted)
 }
 

@@ -217,6 +217,7 @@ impl Cases {
             append(&mut tx, &mut parent, Event::Joined { child: id }, decision.by, now).await?;
         }
         tx.commit().await?;
+        metrics::counter!("hotline_case_moves_total", "action" => action).increment(1);
         tracing::info!(case.id = %id, case.state = case.state().as_str(), case.version, action, "case moved");
         Ok(View::of(&case, actor, &self.city, now))
     }

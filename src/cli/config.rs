@@ -15,7 +15,7 @@ pub(super) fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Check => {
             cli.settings()?;
-            println!("{}: no mistakes", cli.config.display());
+            println!("{}: no mistakes", cli.file().display());
             Ok(())
         }
     }

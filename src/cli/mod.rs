@@ -16,7 +16,10 @@ mod transcribe;
 mod user;
 mod worker;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -26,12 +29,18 @@ use crate::{
     store::Store,
 };
 
+/// Settings of a working copy, and of the package.
+const HERE: &str = "config/hotline.toml";
+const INSTALLED: &str = "/etc/hotline/hotline.toml";
+
 #[derive(Debug, Parser)]
 #[command(name = "hotline", version, about = "A city's 12345 line: answers, records, hears, drafts, closes the loop")]
 struct Cli {
     /// Settings file; any setting can be overridden by HOTLINE__SECTION__KEY in the environment.
-    #[arg(long, global = true, default_value = "config/hotline.toml")]
-    config: PathBuf,
+    ///
+    /// Without it config/hotline.toml, and if that is not there /etc/hotline/hotline.toml.
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -79,9 +88,15 @@ enum Command {
 }
 
 impl Cli {
+    /// The settings file: the one that was named, the one here, or the package's.
+    fn file(&self) -> PathBuf {
+        let here = || Path::new(HERE).is_file() || !Path::new(INSTALLED).is_file();
+        self.config.clone().unwrap_or_else(|| if here() { HERE } else { INSTALLED }.into())
+    }
+
     /// Settings as the command line and the environment give them.
     fn settings(&self) -> Result<Settings, ConfigError> {
-        Settings::load(&self.config)
+        Settings::load(&self.file())
     }
 }
 

@@ -20,10 +20,10 @@ pub(super) struct Serve {
 #[expect(clippy::print_stdout, reason = "for those who start it: its ports")]
 pub(super) fn run(cli: &Cli, serve: &Serve) -> anyhow::Result<()> {
     let settings = cli.settings()?;
-    let telemetry = Telemetry::start(&settings.log);
+    let telemetry = Telemetry::with_traces(&settings.log, &settings.telemetry)?;
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
-    runtime.block_on(async {
-        let start = App::start(settings, cli.config.clone(), telemetry, serve.role, Clock::system());
+    let ended = runtime.block_on(async {
+        let start = App::start(settings, cli.file(), telemetry.clone(), serve.role, Clock::system());
         let app = Box::pin(start).await?;
         if let Some(first) = &app.first {
             user::tell_first(first);
@@ -31,5 +31,7 @@ pub(super) fn run(cli: &Cli, serve: &Serve) -> anyhow::Result<()> {
         let address = |it: Option<std::net::SocketAddr>| it.map_or_else(|| "-".to_owned(), |it| it.to_string());
         println!("ready http={} sip={}", address(app.http), address(app.sip));
         app.run().await
-    })
+    });
+    telemetry.finish();
+    ended
 }

@@ -9,6 +9,13 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct UnixMs(pub i64);
 
+impl UnixMs {
+    /// The span up to a later moment; nothing if it is not later.
+    pub fn until(self, later: Self) -> Duration {
+        Duration::from_millis(u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0))
+    }
+}
+
 impl Add<Duration> for UnixMs {
     type Output = Self;
 

@@ -14,6 +14,7 @@ use super::{
     problem::{Kind, Problem, dress},
     serve::Peer,
 };
+use crate::telemetry::WALK;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -29,6 +30,7 @@ pub(super) async fn pass(State(app): State<App>, request: Request, next: Next) -
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
     let span = tracing::info_span!(
+        target: WALK,
         "http.request",
         otel.name = format!("{method} {route}"),
         otel.kind = "server",
@@ -59,8 +61,13 @@ pub(super) async fn pass(State(app): State<App>, request: Request, next: Next) -
     if status >= 500 {
         span.record("otel.status_code", "ERROR");
     }
-    let _inside = span.enter();
-    tracing::debug!(request.id = id, method, route, status, duration_ms = took.as_millis(), "answered");
+    let duration_ms = took.as_millis();
+    if status >= 500 && route != "/readyz" {
+        // The problem that the client got names the request by this id.
+        tracing::warn!(request.id = id, method, route, status, duration_ms, "answered");
+    } else {
+        tracing::debug!(request.id = id, method, route, status, duration_ms, "answered");
+    }
     metrics::histogram!("hotline_http_request_duration_seconds", "route" => route.clone()).record(took.as_secs_f64());
     let status = status.to_string();
     metrics::counter!("hotline_http_requests_total", "method" => method, "route" => route, "status" => status)

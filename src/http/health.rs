@@ -24,6 +24,18 @@ pub enum Part {
     Worker,
 }
 
+impl Part {
+    /// As shown and measured.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::Storage => "storage",
+            Self::Sip => "sip",
+            Self::Worker => "worker",
+        }
+    }
+}
+
 /// How a part is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]

@@ -69,6 +69,9 @@ pub struct Queue {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Transcribe, Self::Draft];
+
     /// As stored.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -135,6 +138,7 @@ impl Queue {
         let row = tx.lease_job(kind.as_str(), worker, until).await?;
         tx.commit().await?;
         for key in buried {
+            metrics::counter!("hotline_jobs_dead_total", "kind" => kind.as_str()).increment(1);
             tracing::error!(job.kind = kind.as_str(), job.key = key, "a job became a dead letter: its workers died");
         }
         Ok(row.and_then(|row| Job::of(kind, row)))
@@ -217,6 +221,7 @@ impl Queue {
         }
         tx.commit().await?;
         if outcome == Failed::Dead {
+            metrics::counter!("hotline_jobs_dead_total", "kind" => job.kind.as_str()).increment(1);
             tracing::error!(job.kind = job.kind.as_str(), job.key, error, "a job became a dead letter");
         }
         Ok(outcome)

@@ -192,6 +192,6 @@ fn tell(events: &Sender<MediaEvent>, leg: &mut Leg) {
 
 fn tell_one(events: &Sender<MediaEvent>, event: MediaEvent) {
     if events.try_send(event).is_err() {
-        metrics::counter!("media_events_lost_total").increment(1);
+        metrics::counter!("hotline_media_events_lost_total").increment(1);
     }
 }

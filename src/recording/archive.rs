@@ -16,6 +16,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path as Key};
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use super::{
     CallFacts, Closing, Peaks, RecordingError, Sealed, Tap,
@@ -24,7 +25,7 @@ use super::{
     spool::SpoolFile,
     writer::{self, Message, Written},
 };
-use crate::{clock::Clock, config::Storage, domain::ids::CallId};
+use crate::{clock::Clock, config::Storage, domain::ids::CallId, telemetry::WALK};
 
 /// All recordings: those that grow and those that are sealed. Cheap to clone.
 #[derive(Clone)]
@@ -80,6 +81,11 @@ impl Archive {
     /// Begins a recording: `<spool>/<call>.wav` and an early sidecar. Sample 0 is when the media plane is told to
     /// record.
     pub async fn start(&self, facts: CallFacts) -> Result<Tap, RecordingError> {
+        let span = tracing::info_span!(target: WALK, "recording.open", call.id = %facts.call);
+        self.begin(facts).instrument(span).await
+    }
+
+    async fn begin(&self, facts: CallFacts) -> Result<Tap, RecordingError> {
         let call = facts.call;
         if self.growing().contains_key(&call) {
             return Err(RecordingError::Twice(call));
@@ -109,6 +115,11 @@ impl Archive {
     /// Waits until the tap is dropped and everything is written, then hashes, writes the sidecar, stores both and
     /// removes the spool files. Asking twice gives the same answer.
     pub async fn seal(&self, call: CallId, closing: Closing) -> Result<Sealed, RecordingError> {
+        let span = tracing::info_span!(target: WALK, "recording.seal", call.id = %call);
+        self.finish(call, closing).instrument(span).await
+    }
+
+    async fn finish(&self, call: CallId, closing: Closing) -> Result<Sealed, RecordingError> {
         let growing = self.growing().get(&call).cloned();
         let Some(growing) = growing else { return self.seal_leftover(call, Some(closing)).await };
         let _turn = growing.turn.lock().await;

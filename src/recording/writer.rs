@@ -77,6 +77,7 @@ pub fn run(messages: &Receiver<Message>, waiting: &AtomicUsize) {
                 let mut new = Growing { early: *early, sidecar, file: *file, dropped: 0, trouble: None, done };
                 new.write_sidecar();
                 growing.insert(call, new);
+                count(growing.len());
             }
             Message::Began { call, answered } => {
                 if let Some(it) = growing.get_mut(&call) {
@@ -100,6 +101,7 @@ pub fn run(messages: &Receiver<Message>, waiting: &AtomicUsize) {
                 if let Some(it) = growing.remove(&call) {
                     it.end(samples, gaps, dropped);
                 }
+                count(growing.len());
             }
         }
     }
@@ -111,9 +113,12 @@ impl Growing {
             Block::Frames { at, pcm } => self.file.append(*at, pcm),
             Block::Patch { at, channel, pcm } => self.file.patch(*at, *channel, pcm),
         };
-        if let Err(error) = result {
-            self.dropped += block.samples();
-            self.note_trouble(&format!("writing {}: {error}", self.file.path().display()));
+        match result {
+            Ok(()) => metrics::counter!("hotline_recording_bytes_total").increment(block.samples() * 2),
+            Err(error) => {
+                self.dropped += block.samples();
+                self.note_trouble(&format!("writing {}: {error}", self.file.path().display()));
+            }
         }
     }
 
@@ -137,12 +142,16 @@ impl Growing {
 
     /// Logs the first trouble of a call and keeps its words; counts all.
     fn note_trouble(&mut self, words: &str) {
-        metrics::counter!("recording_trouble_total").increment(1);
+        metrics::counter!("hotline_recording_trouble_total").increment(1);
         if self.trouble.is_none() {
             tracing::error!(call.id = %self.early.facts.call, "recording: {words}; the call goes on");
             self.trouble = Some(words.to_owned());
         }
     }
+}
+
+fn count(growing: usize) {
+    metrics::gauge!("hotline_recordings_growing").set(u32::try_from(growing).unwrap_or(u32::MAX));
 }
 
 /// Puts a small file in place of another so that a crash leaves the old or the new one.

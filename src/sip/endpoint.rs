@@ -24,17 +24,18 @@ use rsipstack::{
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, field::Empty, warn};
 
 use super::{
     SipError, SipSettings,
     checks::{self, Refusal},
     incoming::{Incoming, Link},
+    kind_of,
     leg::Leg,
     merged::Merged,
     socket::WatchedSocket,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, telemetry::WALK};
 
 /// Requests looked at at once; what comes above is dropped and repeated by its sender.
 const TRANSACTIONS: usize = 4096;
@@ -175,14 +176,15 @@ impl Shared {
     /// Gives a request a task of its own.
     fn take(self: &Arc<Self>, tx: Transaction) {
         let Ok(permit) = self.transactions.clone().try_acquire_owned() else {
-            metrics::counter!("sip_overload_total").increment(1);
+            metrics::counter!("hotline_sip_overload_total").increment(1);
             return;
         };
         let shared = self.clone();
         self.spawn(async move {
             let method = tx.original.method;
+            metrics::counter!("hotline_sip_requests_total", "method" => method.to_string()).increment(1);
             if let Err(error) = shared.route(tx).await {
-                debug!(%method, %error, "a SIP request could not be finished");
+                debug!(%method, error = kind_of(&error), "a SIP request could not be finished");
             }
             drop(permit);
         });
@@ -210,7 +212,10 @@ impl Shared {
             (Method::Invite | Method::Options, _) if self.is_merged(&tx.original) => {
                 Refusal(StatusCode::LoopDetected, Vec::new())
             }
-            (Method::Invite, Some(called)) => return self.invite(tx, called).await,
+            (Method::Invite, Some(called)) => {
+                let span = tracing::info_span!(target: WALK, "sip.invite", otel.kind = "server", call.id = Empty);
+                return self.invite(tx, called).instrument(span).await;
+            }
             (Method::Options, _) => checks::demands(&tx.original).map_or_else(|refusal| refusal, |()| capabilities()),
             _ => gone(),
         };
@@ -239,7 +244,7 @@ impl Shared {
         let place = match self.places.clone().try_acquire_owned() {
             Ok(place) if !self.stopping.is_cancelled() => place,
             _ => {
-                metrics::counter!("sip_full_total").increment(1);
+                metrics::counter!("hotline_sip_full_total").increment(1);
                 return answer(tx, Refusal::later(StatusCode::ServiceUnavailable, RETRY_AFTER)).await;
             }
         };
@@ -249,7 +254,7 @@ impl Shared {
         let dialog = match self.layer.get_or_create_server_invite(&tx, reports, None, Some(contact)) {
             Ok(dialog) => dialog,
             Err(error) => {
-                debug!(%error, "an INVITE makes no dialog");
+                debug!(error = kind_of(&error), "an INVITE makes no dialog");
                 return answer(tx, Refusal(StatusCode::BadRequest, Vec::new())).await;
             }
         };

@@ -7,10 +7,12 @@ use std::{
 
 use rsipstack::sip::{Header, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tracing::Span;
 
 use super::{
     LegEnd, LegEvent, checks,
     endpoint::Shared,
+    kind_of,
     leg::Leg,
     sdp::{Agreed, Offer, Session},
 };
@@ -24,6 +26,8 @@ pub struct Incoming {
     pub called: String,
     /// Our address as the caller can reach it.
     pub local: IpAddr,
+    /// The INVITE's part of the trace; the call goes on below it.
+    pub span: Span,
     offer: Option<Offer>,
     link: Option<Link>,
 }
@@ -59,7 +63,7 @@ impl Incoming {
         offer: Option<Offer>,
         link: Link,
     ) -> Self {
-        Self { caller, called, local, offer, link: Some(link) }
+        Self { caller, called, local, span: Span::current(), offer, link: Some(link) }
     }
 
     /// Answers with 200.
@@ -93,7 +97,7 @@ impl Incoming {
             return Err(AnswerError::Cancelled);
         }
         if let Err(error) = queued {
-            let error = stack(&error);
+            let error = stack(&kind_of(&error));
             self.link = Some(link);
             return Err(error);
         }

@@ -23,6 +23,7 @@ use super::{
     LegEnd, LegEvent,
     checks::{self, Refusal},
     endpoint::answer,
+    kind_of,
     sdp::{Description, Session},
 };
 
@@ -218,7 +219,7 @@ impl Leg {
         if state.can_cancel() {
             let _ = self.dialog.reject(Some(StatusCode::ServerInternalError), None);
         } else if let Err(error) = self.dialog.bye().await {
-            warn!(%error, "sending BYE");
+            warn!(error = kind_of(&error), "sending BYE");
         }
     }
 }

@@ -88,3 +88,19 @@ pub enum LegEnd {
     /// Anything else.
     Failed,
 }
+
+/// What kind of trouble the stack had. Its own words hold SIP headers, and those hold people's numbers.
+const fn kind_of(error: &rsipstack::Error) -> &'static str {
+    use rsipstack::Error as E;
+    match error {
+        E::SipMessageError(_) => "message",
+        E::DnsResolutionError(_) => "dns",
+        E::TransportLayerError(..) => "transport",
+        E::TransactionError(..) => "transaction",
+        E::EndpointError(_) => "endpoint",
+        E::DialogError(..) => "dialog",
+        E::IoError(_) => "input or output",
+        E::AddrParseError(_) => "address",
+        E::Error(_) => "other",
+    }
+}

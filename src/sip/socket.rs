@@ -70,7 +70,7 @@ impl WatchedSocket {
                 Verdict::Mended(bytes) => bytes,
                 Verdict::Answer { status, to, bytes } => {
                     debug!(%source, status, "refused a SIP datagram");
-                    metrics::counter!("sip_malformed_total", "status" => status.to_string()).increment(1);
+                    metrics::counter!("hotline_sip_malformed_total", "status" => status.to_string()).increment(1);
                     if let Err(error) = self.socket.send_to(bytes, *to).await {
                         debug!(%to, %error, "sending a refusal");
                     }
@@ -78,7 +78,7 @@ impl WatchedSocket {
                 }
                 Verdict::Ignore(why) => {
                     debug!(%source, why, "ignored a datagram on the SIP port");
-                    metrics::counter!("sip_malformed_total", "status" => "none").increment(1);
+                    metrics::counter!("hotline_sip_malformed_total", "status" => "none").increment(1);
                     continue;
                 }
             };

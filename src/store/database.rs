@@ -104,6 +104,18 @@ impl Database {
         }
     }
 
+    /// The pools: name, how many connections are open, how many of them are idle.
+    pub(super) fn connections(&self) -> Vec<(&'static str, u32, u32)> {
+        let idle = |idle: usize| u32::try_from(idle).unwrap_or(u32::MAX);
+        match self {
+            Self::Sqlite { writer, readers } => vec![
+                ("writer", writer.size(), idle(writer.num_idle())),
+                ("readers", readers.size(), idle(readers.num_idle())),
+            ],
+            Self::Postgres { pool } => vec![("all", pool.size(), idle(pool.num_idle()))],
+        }
+    }
+
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite { writer, readers } => {

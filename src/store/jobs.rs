@@ -203,15 +203,16 @@ impl Store {
         rows.into_iter().map(Row::read).collect()
     }
 
-    /// How many jobs stand where: (kind, state, count), done ones apart.
-    pub async fn count_jobs(&self) -> Result<Vec<(String, JobState, i64)>, StoreError> {
-        let rows: Vec<(String, String, i64)> =
-            sql("SELECT kind, state, CAST(COUNT(*) AS BIGINT) FROM jobs WHERE state <> 'done'
-             GROUP BY kind, state ORDER BY kind, state")
+    /// How many jobs of a kind stand where, done ones apart, and when the oldest of them was made.
+    pub async fn count_jobs(&self, kind: &str) -> Result<Vec<(JobState, i64, UnixMs)>, StoreError> {
+        let rows: Vec<(String, i64, i64)> =
+            sql("SELECT state, CAST(COUNT(*) AS BIGINT), CAST(MIN(created) AS BIGINT) FROM jobs
+             WHERE kind = $1 AND state IN ('waiting', 'leased', 'dead') GROUP BY state ORDER BY state")
+            .bind(kind)
             .fetch_all(self.readers())
             .await
             .map_err(StoreError::at("counting jobs"))?;
-        rows.into_iter().map(|(kind, state, count)| Ok((kind, from_word(AT, state)?, count))).collect()
+        rows.into_iter().map(|(state, count, oldest)| Ok((from_word(AT, state)?, count, UnixMs(oldest)))).collect()
     }
 }
 

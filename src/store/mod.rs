@@ -104,6 +104,11 @@ impl Store {
         self.0.database.close().await;
     }
 
+    /// The pools of connections: name, how many are open, how many of them are idle.
+    pub fn connections(&self) -> Vec<(&'static str, u32, u32)> {
+        self.0.database.connections()
+    }
+
     /// The clock that stamps rows.
     pub fn clock(&self) -> &Clock {
         &self.0.clock

@@ -34,6 +34,7 @@ const IMPURE_WORDS: &[&str] = &["std::fs", "std::net", "tokio::", "sqlx::", "tra
 /// rsipstack stays behind the door of `sip`, sqlx behind `store`, whisper behind `speech`, axum behind `http`.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("rsipstack::", &["sip"]),
+    ("opentelemetry", &["telemetry"]),
     ("sqlx::", &["store"]),
     ("whisper_rs::", &["speech"]),
     ("axum::", &["http"]),

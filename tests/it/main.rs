@@ -2,12 +2,17 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "tests tell what they saw")]
 
+mod collector;
 mod databases;
+mod exposition;
 mod house;
 mod layers;
 mod noise;
+mod package;
+mod privacy;
 mod reload;
 mod samples;
 mod speech;
+mod telemetry;
 mod trouble;
 mod walk;

@@ -20,13 +20,14 @@ impl Health {
 
     /// * returns — whether this is news.
     pub(super) fn set(&self, worker: usize, trouble: Option<String>) -> bool {
-        match self.lock().get_mut(worker) {
-            Some(state) if *state != trouble => {
-                *state = trouble;
-                true
-            }
-            _ => false,
+        let mut workers = self.lock();
+        match workers.get_mut(worker) {
+            Some(state) if *state != trouble => *state = trouble,
+            _ => return false,
         }
+        let up = workers.iter().filter(|trouble| trouble.is_none()).count();
+        metrics::gauge!("hotline_speech_workers_up").set(u32::try_from(up).unwrap_or(u32::MAX));
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Option<String>>> {

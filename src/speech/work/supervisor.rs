@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span, field::Empty};
 
 use super::{Health, Program, Task, Worker, WorkerError, describe};
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
     jobs::{Failed, Job, JobError, Kind, Queue},
     recording::{Archive, Sealed},
     speech::Skip,
+    telemetry::WALK,
 };
 
 /// How long a job stays ours without a heartbeat.
@@ -117,7 +119,11 @@ impl Place<'_> {
             };
             let outcome = match job {
                 Ok(None) => return (None, heard),
-                Ok(Some(job)) => self.work(worker, &job).await,
+                Ok(Some(job)) => {
+                    let span = tracing::info_span!(target: WALK, parent: None, "speech.hear",
+                        job.id = %job.id, call.id = job.key, job.attempt = job.attempt, speech.utterances = Empty);
+                    self.work(worker, &job).instrument(span).await
+                }
                 Err(error) => Err(error),
             };
             match outcome {
@@ -143,6 +149,8 @@ impl Place<'_> {
                 return Ok(Done::Well);
             }
         };
+        let clock = self.queue.store().clock();
+        let began = clock.instant();
         let outcome = {
             let hearing = worker.hear(&task, || {});
             tokio::pin!(hearing);
@@ -165,8 +173,11 @@ impl Place<'_> {
         };
         match outcome {
             Ok(transcript) => {
+                let took = clock.instant() - began;
                 self.queue.transcribed(job, &transcript).await?;
+                self.measure(job, took).await;
                 let utterances = transcript.utterances.len();
+                Span::current().record("speech.utterances", utterances);
                 tracing::info!(job.id = %job.id, call.id = job.key, utterances, "recording heard");
                 Ok(Done::Well)
             }
@@ -202,8 +213,25 @@ impl Place<'_> {
         }
     }
 
+    /// How long it was, what it took, and how far hearing is behind; a database that is away now costs the numbers only.
+    async fn measure(&self, job: &Job, took: Duration) {
+        metrics::histogram!("hotline_speech_work_seconds").record(took);
+        let store = self.queue.store();
+        let Ok(call) = job.call() else { return };
+        let Ok(Some(row)) = store.call(call).await else { return };
+        if let Some(recording) = row.recording {
+            metrics::histogram!("hotline_speech_audio_seconds").record(Duration::from_millis(recording.samples / 8));
+        }
+        if let Some(ended) = row.ended {
+            metrics::histogram!("hotline_speech_lag_seconds").record(ended.until(store.clock().now()));
+        }
+    }
+
     async fn fail(&self, job: &Job, problem: &str, retry: bool) -> Result<(), JobError> {
-        match self.queue.fail(job, problem, retry).await? {
+        let failed = self.queue.fail(job, problem, retry).await?;
+        let next = if failed == Failed::Dead { "dead" } else { "again" };
+        metrics::counter!("hotline_speech_failures_total", "next" => next).increment(1);
+        match failed {
             Failed::Again(_) => tracing::warn!(job.id = %job.id, call.id = job.key, "hearing failed, again: {problem}"),
             Failed::Dead => tracing::error!(job.id = %job.id, call.id = job.key, "hearing given up: {problem}"),
         }
