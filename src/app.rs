@@ -32,6 +32,7 @@ use crate::{
     store::Store,
     telemetry::Telemetry,
     users::{FirstAdministrator, Users},
+    vault::Vault,
 };
 
 /// What of the house runs in this process.
@@ -113,7 +114,8 @@ impl App {
         let started = clock.now();
         let city = Arc::new(settings.load_city()?);
         let store = Store::open(&settings.database.url, clock.clone()).await?;
-        let archive = Archive::open(&settings.storage, clock.clone())?;
+        let vault = Vault::open(&settings.vault, clock.clone())?;
+        let archive = Archive::open(&settings.storage, vault, clock.clone())?;
         let (lifecycle, alarm) = Lifecycle::new();
         let queue = Queue::new(store.clone());
         let readiness = Readiness::default();
