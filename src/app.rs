@@ -19,8 +19,8 @@ use crate::{
     call::{self, Line, Prompts},
     cases::{self, Cases},
     clock::Clock,
-    config::{ConfigError, Settings, Tls},
-    domain::city::City,
+    config::{self, ConfigError, Settings, Tls},
+    domain::{city::City, retention, time::UnixMs},
     drafting::{CallFacts, Classifier, Drafter},
     http::{self, Health, Part, Readiness},
     jobs::Queue,
@@ -93,6 +93,7 @@ struct Builder {
     store: Store,
     queue: Queue,
     archive: Archive,
+    vault: Vault,
     cases: Cases,
     readiness: Readiness,
     lifecycle: Lifecycle,
@@ -115,7 +116,8 @@ impl App {
         let city = Arc::new(settings.load_city()?);
         let store = Store::open(&settings.database.url, clock.clone()).await?;
         let vault = Vault::open(&settings.vault, clock.clone())?;
-        let archive = Archive::open(&settings.storage, vault, clock.clone())?;
+        belongs(&store, &vault, &settings).await?;
+        let archive = Archive::open(&settings.storage, vault.clone(), clock.clone())?;
         let (lifecycle, alarm) = Lifecycle::new();
         let queue = Queue::new(store.clone());
         let readiness = Readiness::default();
@@ -123,7 +125,7 @@ impl App {
         readiness.set(Part::Storage, Health::Up);
         let cases = Cases::new(store.clone(), city.clone())?;
         let house =
-            Builder { settings, clock, city, store: store.clone(), queue, archive, cases, readiness, lifecycle };
+            Builder { settings, clock, city, store: store.clone(), queue, archive, vault, cases, readiness, lifecycle };
 
         // Ports first: a second line on this machine must not touch what belongs to the first.
         let listener = if role.serves() { Some(house.listen().await?) } else { None };
@@ -134,8 +136,7 @@ impl App {
             line.as_ref().map(|(endpoint, _)| endpoint.local_addr()),
         );
         if role.takes_calls() {
-            let found = cases::recover(&house.queue, &house.archive, started).await?;
-            tracing::info!(imported = found.imported, interrupted = found.interrupted, "recovered");
+            house.recover(started).await?;
         }
         let (media, prompts) = match line {
             Some((endpoint, incoming)) => {
@@ -247,6 +248,7 @@ impl Builder {
             media: media.clone(),
             archive: self.archive.clone(),
             queue: self.queue.clone(),
+            vault: self.vault.clone(),
             prompts,
             clock: self.clock.clone(),
             longest: self.settings.line.max_call(),
@@ -257,6 +259,16 @@ impl Builder {
         self.lifecycle.spawn("line", line.run(incoming, events, stopping));
         self.readiness.set(Part::Sip, Health::Up);
         Ok(media)
+    }
+
+    /// Takes up what a dead process left, and goes on with it where the store was away.
+    async fn recover(&self, started: UnixMs) -> anyhow::Result<()> {
+        let found = cases::recover(&self.queue, &self.archive, &self.vault, started).await?;
+        tracing::info!(imported = found.imported, interrupted = found.interrupted, "recovered");
+        let stopping = self.lifecycle.stopping();
+        let (queue, archive, vault) = (self.queue.clone(), self.archive.clone(), self.vault.clone());
+        self.lifecycle.spawn("late", cases::late_loop(queue, archive, vault, found.unfinished, stopping));
+        Ok(())
     }
 
     fn hear(&self) -> anyhow::Result<()> {
@@ -284,6 +296,11 @@ impl Builder {
             self.lifecycle.stopping(),
         );
         self.lifecycle.spawn("hearing", task);
+        let config::Retention { audio_days, invalid_audio_days } = self.settings.retention;
+        let rules = retention::Rules { audio_days, invalid_audio_days };
+        let (store, archive, vault) = (self.store.clone(), self.archive.clone(), self.vault.clone());
+        let task = cases::upkeep_loop(store, archive, vault, rules, self.lifecycle.stopping());
+        self.lifecycle.spawn("upkeep", task);
         Ok(())
     }
 
@@ -301,6 +318,7 @@ impl Builder {
         let parts = http::Parts {
             store: self.store.clone(),
             archive: self.archive.clone(),
+            vault: self.vault.clone(),
             cases: self.cases.clone(),
             city: self.city.clone(),
             clock: self.clock.clone(),
@@ -315,6 +333,15 @@ impl Builder {
             }
         });
     }
+}
+
+/// Refuses to work with the keys of another line: what this database finds people by would find nobody.
+async fn belongs(store: &Store, vault: &Vault, settings: &Settings) -> anyhow::Result<()> {
+    if store.mark("index_key", &vault.mark()).await? == vault.mark() {
+        return Ok(());
+    }
+    let folder = settings.vault.keys.display();
+    anyhow::bail!("vault.keys: the keys in {folder} are not those of this database; put its own back from the backup")
 }
 
 /// Waits for SIGTERM or SIGINT and gives its name.

@@ -23,6 +23,7 @@ use crate::{
     media::{MediaCommand, MediaError, MediaEvent, MediaPlane, Prompt},
     recording::Archive,
     sip::Incoming,
+    vault::Vault,
 };
 
 /// Events of one leg that wait for its call; more than a second of keys.
@@ -35,6 +36,8 @@ pub struct Parts {
     pub archive: Archive,
     pub queue: Queue,
     pub prompts: Prompts,
+    /// Makes calls findable by their callers.
+    pub vault: Vault,
     pub clock: Clock,
     /// From the answer to the goodbye.
     pub longest: Duration,

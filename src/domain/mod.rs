@@ -9,6 +9,7 @@ pub mod case;
 pub mod city;
 pub mod draft;
 pub mod ids;
+pub mod retention;
 pub mod role;
 pub mod time;
 pub mod transcript;

@@ -31,7 +31,7 @@ macro_rules! needs {
     )+};
 }
 
-needs! { SeeCity SeeCalls HearCalls SeeCases SeeCallbacks }
+needs! { SeeCity SeeCalls HearCalls HoldCalls SeeCases SeeCallbacks }
 
 /// The person behind the bearer token, who has the right `R`.
 pub(super) struct Who<R> {

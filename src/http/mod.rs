@@ -38,7 +38,9 @@ pub use health::{Health, Part, Readiness};
 pub use limits::Limits;
 pub use tls::Tls;
 
-use crate::{cases::Cases, clock::Clock, domain::city::City, recording::Archive, store::Store, users::Users};
+use crate::{
+    cases::Cases, clock::Clock, domain::city::City, recording::Archive, store::Store, users::Users, vault::Vault,
+};
 
 /// Largest request body, bytes. The longest text a request carries is a description.
 const LARGEST_BODY: usize = 256 * 1024;
@@ -50,6 +52,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Parts {
     pub store: Store,
     pub archive: Archive,
+    /// Finds calls by a number.
+    pub vault: Vault,
     pub cases: Cases,
     pub city: Arc<City>,
     pub clock: Clock,

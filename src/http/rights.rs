@@ -15,13 +15,15 @@ pub(super) enum Right {
     SeeCalls,
     /// The sound itself.
     HearCalls,
+    /// Whether a recording is kept however old it is.
+    HoldCalls,
     /// Cases; which of them, and which moves they allow, the case itself decides.
     SeeCases,
     SeeCallbacks,
 }
 
 /// One line a right: what has to be visible first, and who has it.
-const TABLE: [(Right, Option<Right>, &[Role]); 5] = [
+const TABLE: [(Right, Option<Right>, &[Role]); 6] = [
     (Right::SeeCity, None, &Role::ALL),
     (Right::SeeCalls, None, CENTRE),
     (
@@ -29,6 +31,7 @@ const TABLE: [(Right, Option<Right>, &[Role]); 5] = [
         Some(Right::SeeCalls),
         &[Agent, ExpertAgent, ShiftLeader, Dispatcher, Reviewer, Callback, Qc, Supervisor, DutyOfficial],
     ),
+    (Right::HoldCalls, Some(Right::SeeCalls), &[ShiftLeader, Qc, Supervisor, DutyOfficial]),
     (Right::SeeCases, None, CASES),
     (Right::SeeCallbacks, None, &[Agent, ExpertAgent, ShiftLeader, Callback, Qc, Supervisor, Dispatcher, Reviewer]),
 ];
@@ -86,7 +89,7 @@ mod tests {
     #[test]
     fn administrators_see_no_calls_and_no_cases() {
         for role in Role::ALL.into_iter().filter(|role| role.is_administrator()) {
-            for right in [Right::SeeCalls, Right::HearCalls, Right::SeeCases, Right::SeeCallbacks] {
+            for right in [Right::SeeCalls, Right::HearCalls, Right::HoldCalls, Right::SeeCases, Right::SeeCallbacks] {
                 assert_eq!(judge(right, &[role]), Verdict::Hidden, "{role} {right:?}");
             }
             assert_eq!(judge(Right::SeeCity, &[role]), Verdict::Allowed);

@@ -88,8 +88,7 @@ impl Archive {
     /// One below a folder, with keys of its own, for a test.
     #[cfg(test)]
     pub(crate) fn in_folder(folder: &std::path::Path, clock: Clock) -> Self {
-        let keys = crate::config::Vault { keys: folder.join("keys"), ..crate::config::Settings::default().vault };
-        let vault = Vault::open(&keys, clock.clone()).expect("keys");
+        let vault = Vault::in_folder(folder, clock.clone());
         Self::open(&Storage::in_folder(folder), vault, clock).expect("a folder that can be written")
     }
 

@@ -48,9 +48,10 @@ impl Fetched {
             let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
             file.try_lock()?;
             // Another process may have taken it for a leftover just before it was locked.
-            match fs::metadata(&path)?.ino() == file.metadata()?.ino() {
-                true => Ok(file),
-                false => Err(io::Error::other("it was removed while it was made")),
+            if fs::metadata(&path)?.ino() == file.metadata()?.ino() {
+                Ok(file)
+            } else {
+                Err(io::Error::other("it was removed while it was made"))
             }
         };
         match begun() {

@@ -153,19 +153,16 @@ impl Objects {
         names.try_collect().await.map_err(|error| self.trouble("", error))
     }
 
-    /// Writes into a folder; asks a bucket for something that is not there, which is cheap and wants address, key and
-    /// bucket to be right.
+    /// Writes into a folder; has a bucket list what is not there, which is cheap and wants address, key and bucket to be
+    /// right.
     pub async fn ready(&self) -> Result<(), RecordingError> {
         if let Some(local) = &self.local {
             let folder = local.path_to_filesystem(&Key::from(PROBE)).ok();
             let folder = folder.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
             return blocking(move || shelf::prove_writable("storage.url", &folder)).await;
         }
-        match self.store.get(&Key::from(PROBE)).await {
-            Ok(_) => Ok(()),
-            Err(object_store::Error::NotFound { source, .. }) if !source.to_string().contains("NoSuchBucket") => Ok(()),
-            Err(source) => Err(RecordingError::Store { key: PROBE.to_owned(), source }),
-        }
+        let listed = self.store.list_with_delimiter(Some(&Key::from(PROBE))).await;
+        listed.map(drop).map_err(|source| RecordingError::Store { key: PROBE.to_owned(), source })
     }
 
     async fn form(&self, key: &str) -> Result<Arc<Form>, RecordingError> {

@@ -20,7 +20,9 @@ mod database;
 mod error;
 mod jobs;
 mod listen;
+mod marks;
 mod migrations;
+mod retention;
 mod sql;
 mod transcripts;
 mod tx;
@@ -36,6 +38,7 @@ pub use calls::{CallRow, StoredRecording};
 pub use cases::{CaseFilter, CaseRow, StoredEvent};
 pub use error::StoreError;
 pub use jobs::{JobRow, JobState};
+pub use retention::OldRecording;
 pub use tx::Tx;
 pub use users::UserRow;
 

@@ -118,6 +118,13 @@ impl Vault {
         Ok(vault)
     }
 
+    /// Keys below a folder, for a test.
+    #[cfg(test)]
+    pub(crate) fn in_folder(folder: &Path, clock: Clock) -> Self {
+        let settings = config::Vault { keys: folder.join("keys"), ..config::Settings::default().vault };
+        Self::open(&settings, clock).expect("keys")
+    }
+
     /// Reads the keys that are there, and makes none.
     pub fn existing(folder: &Path, clock: Clock) -> Result<Self, VaultError> {
         if Keyring::is_absent(folder) {

@@ -33,6 +33,7 @@ use crate::{
     store::{CallRow, CallbackKind, Store, StoredRecording},
     telemetry::Private,
     users::{NewUser, Users},
+    vault::Vault,
 };
 
 /// Monday 2026-11-23, 09:00 in the city.
@@ -105,6 +106,7 @@ impl House {
         let mut parts = Parts {
             store: store.clone(),
             archive: archive.clone(),
+            vault: Vault::in_folder(folder.path(), clock.clone()),
             cases: cases.clone(),
             city,
             clock: clock.clone(),
@@ -202,6 +204,7 @@ impl House {
         let sealed = self.archive.seal(call, Closing { ended, reason }).await.expect("sealed");
         let mut tx = self.store.begin().await.expect("a transaction");
         let row = CallRow::begun(call, Direction::Inbound, caller.clone(), "12345".into(), NINE);
+        let row = row.found_by(self.parts.vault.fingerprint("13806352219"));
         tx.add_call(&row).await.expect("a call");
         tx.call_answered(call, NINE, RecordingState::Recording).await.expect("answered");
         let recording =
