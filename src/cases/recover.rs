@@ -20,7 +20,7 @@ use crate::{
 const PAGE: usize = 500;
 /// Pauses before recordings that wait in the spool are tried again, by failures in a row; the last one repeats.
 const PAUSES: [Duration; 4] =
-    [Duration::from_secs(5), Duration::from_secs(15), Duration::from_mins(1), Duration::from_mins(5)];
+    [Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15), Duration::from_mins(1)];
 
 /// What was taken up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -246,6 +246,8 @@ impl Archive {
         {
             return answer.clone();
         }
+        // Whoever gives up waiting for the answer leaves this one behind.
+        *looked = Some((now, Err("the store has not answered".to_owned())));
         let spool = self.0.spool.clone();
         let answer = match blocking(move || shelf::prove_writable("storage.spool", &spool)).await {
             Ok(()) => self.0.objects.ready().await,

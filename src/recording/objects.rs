@@ -115,17 +115,20 @@ impl Objects {
         let mut source = blocking(move || Source::open(path, &vault, &name)).await?;
         let mut target =
             BufWriter::with_capacity(Arc::clone(&self.store), Key::from(key), PART).with_max_concurrency(1);
-        loop {
-            let stride;
-            (source, stride) = blocking(move || source.next()).await?;
-            if stride.is_empty() {
-                break;
+        let sent = async {
+            loop {
+                let stride;
+                (source, stride) = blocking(move || source.next()).await?;
+                if stride.is_empty() {
+                    return Ok(());
+                }
+                target.put(stride.into()).await.map_err(|error| self.trouble(key, error))?;
             }
-            if let Err(error) = target.put(stride.into()).await {
-                // What was sent so far must not lie there for ever; a store that is away forgets it by its own rule.
-                let _ = target.abort().await;
-                return Err(self.trouble(key, error));
-            }
+        };
+        if let Err(error) = sent.await {
+            // What was sent so far must not lie there for ever; a store that is away forgets it by its own rule.
+            let _ = target.abort().await;
+            return Err(error);
         }
         let done = target.shutdown().await;
         done.map_err(|error| self.trouble(key, generic(error)))

@@ -1,6 +1,6 @@
 //! What the line stores: in S3 that goes away, under keys that change.
 
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
 
 use serde_json::Value;
 
@@ -26,6 +26,17 @@ async fn call_with(house: &House, from: &str, state: &str) -> Value {
             items.into_iter().find(|call| ours(call) && call["recording_state"] == state)
         })
         .await
+}
+
+/// The contents of all files below a folder.
+fn files(folder: &Path, found: &mut Vec<Vec<u8>>) {
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        if entry.path().is_dir() {
+            files(&entry.path(), found);
+        } else {
+            found.push(fs::read(entry.path()).expect("readable"));
+        }
+    }
 }
 
 async fn recording(house: &House, call: &Value) -> Vec<u8> {
@@ -60,6 +71,11 @@ async fn a_line_whose_store_is_away_answers_records_and_stores_when_it_is_back()
     let second = call_with(&house, "13900000002", "sealed").await;
     assert!(recording(&house, &second).await.starts_with(b"RIFF"));
     assert_eq!(house.stop(), Some(0));
+    let mut objects = Vec::new();
+    files(server.folder.path(), &mut objects);
+    let sealed = objects.iter().filter(|object| object.starts_with(b"hotline\x01")).count();
+    assert_eq!(sealed, 4, "two recordings and their sidecars, sealed");
+    assert!(!objects.iter().any(|object| object.windows(10).any(|it| it == b"1390000000")), "no number in the store");
     let log = house.log();
     assert!(!log.contains(s3::SECRET_KEY) && !log.contains("1390000000"), "neither secret nor number: {log}");
 }
@@ -86,7 +102,7 @@ async fn a_new_key_seals_the_next_recording_and_the_line_plays_both() {
     let lines: Vec<_> = list.lines().collect();
     assert!(lines[0].contains("aes-256-gcm") && lines[0].ends_with("retired"), "{list}");
     assert!(lines[1].contains("sm4-gcm") && lines[1].ends_with("active"), "{list}");
-    let file = std::fs::read_to_string(house.folder().join("keys/master.json")).expect("the keys");
+    let file = fs::read_to_string(house.folder().join("keys/master.json")).expect("the keys");
     let file: Value = serde_json::from_str(&file).expect("JSON");
     let public = keys(&house, "public");
     assert!(public.contains("-----BEGIN PUBLIC KEY-----"), "{public}");
@@ -110,8 +126,8 @@ fn the_keys_of_another_line_are_refused_and_so_is_a_folder_without_one() {
         assert!(said.contains("vault.keys") && said.contains(&keys.display().to_string()), "{said}");
         said
     };
-    std::fs::rename(keys.join("index.json"), keys.join("away")).expect("moved");
+    fs::rename(keys.join("index.json"), keys.join("away")).expect("moved");
     assert!(start().contains("index.json is missing"));
-    std::fs::rename(&keys, house.folder().join("others")).expect("moved");
+    fs::rename(&keys, house.folder().join("others")).expect("moved");
     assert!(start().contains("not those of this database"));
 }

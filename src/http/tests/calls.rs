@@ -47,8 +47,7 @@ async fn a_recording_may_be_held_by_those_who_settle_disputes_until_it_is_delete
     let path = format!("/api/v1/calls/{call}");
     let (agent, leader) = (house.token(Role::Agent).await, house.token(Role::ShiftLeader).await);
     let hold = async |token: &str, hold: bool| {
-        let json = [("content-type", "application/json")];
-        house.send(Method::PUT, &format!("{path}/hold"), token, &json, Some(&format!("{{\"hold\": {hold}}}"))).await
+        house.put(&format!("{path}/hold"), token, &serde_json::json!({ "hold": hold })).await
     };
     assert_eq!(hold(&agent, true).await.status, StatusCode::FORBIDDEN);
     assert_eq!(hold(&leader, true).await.json()["hold"], true);

@@ -179,6 +179,11 @@ impl House {
         self.send(Method::PATCH, path, token, &json, Some(&body.to_string())).await
     }
 
+    async fn put(&self, path: &str, token: &str, body: &Value) -> Answer {
+        let json = [("content-type", "application/json")];
+        self.send(Method::PUT, path, token, &json, Some(&body.to_string())).await
+    }
+
     async fn get(&self, path: &str, token: &str) -> Answer {
         self.send(Method::GET, path, token, &[], None).await
     }

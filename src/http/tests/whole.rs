@@ -22,6 +22,7 @@ const PROMISED: &[&str] = &[
     "GET /readyz",
     "PATCH /api/v1/cases/{id}",
     "POST /api/v1/cases/{id}/actions/{action}",
+    "PUT /api/v1/calls/{id}/hold",
 ];
 
 #[tokio::test]
@@ -29,7 +30,7 @@ async fn every_promised_route_is_described_and_every_described_one_answers() {
     let house = House::open().await;
     let case = house.case().await;
     let call = house.store.case_row(case).await.expect("readable").and_then(|row| row.call_id).expect("a phone case");
-    let token = house.token(Role::Agent).await;
+    let (token, leader) = (house.token(Role::Agent).await, house.token(Role::ShiftLeader).await);
     let api = house.get("/openapi.json", "").await.json();
     let mut described = BTreeSet::new();
     for (path, item) in api["paths"].as_object().expect("paths") {
@@ -42,6 +43,7 @@ async fn every_promised_route_is_described_and_every_described_one_answers() {
             let answer = match method.as_str() {
                 "get" => house.get(&place, &token).await,
                 "patch" => house.patch(&place, &token, &body).await,
+                "put" => house.put(&place, &leader, &serde_json::json!({"hold": true})).await,
                 _ => house.post(&place, &token, &serde_json::json!({"version": 9})).await,
             };
             let right = if method == "post" { StatusCode::CONFLICT } else { StatusCode::OK };
