@@ -12,6 +12,7 @@ use std::{
 
 use clap::ValueEnum;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use serde_json::json;
 use tokio::{net::TcpListener, sync::mpsc};
 
 use self::reload::{HangUp, Reload, Wish};
@@ -20,7 +21,7 @@ use crate::{
     cases::{self, Cases},
     clock::Clock,
     config::{self, ConfigError, Settings, Tls},
-    domain::{city::City, retention, time::UnixMs},
+    domain::{audit::Action, city::City, retention, time::UnixMs},
     drafting::{CallFacts, Classifier, Drafter},
     http::{self, Health, Part, Readiness},
     jobs::Queue,
@@ -29,7 +30,7 @@ use crate::{
     recording::Archive,
     sip::{Endpoint, Incoming, SipSettings},
     speech::work,
-    store::Store,
+    store::{AuditEntry, Store},
     telemetry::Telemetry,
     users::{FirstAdministrator, Users},
     vault::Vault,
@@ -116,7 +117,7 @@ impl App {
         let city = Arc::new(settings.load_city()?);
         let store = Store::open(&settings.database.url, clock.clone()).await?;
         let vault = Vault::open(&settings.vault, clock.clone())?;
-        belongs(&store, &vault, &settings).await?;
+        unlock(&store, &vault, &settings).await?;
         let archive = Archive::open(&settings.storage, vault.clone(), clock.clone())?;
         let (lifecycle, alarm) = Lifecycle::new();
         let queue = Queue::new(store.clone());
@@ -335,13 +336,27 @@ impl Builder {
     }
 }
 
-/// Refuses to work with the keys of another line: what this database finds people by would find nobody.
-async fn belongs(store: &Store, vault: &Vault, settings: &Settings) -> anyhow::Result<()> {
-    if store.mark("index_key", &vault.mark()).await? == vault.mark() {
-        return Ok(());
+/// Refuses to work with the keys of another line, for what this database finds people by would find nobody; makes a key
+/// for a suite that is new in the settings.
+async fn unlock(store: &Store, vault: &Vault, settings: &Settings) -> anyhow::Result<()> {
+    if store.mark("index_key", &vault.mark()).await? != vault.mark() {
+        let folder = settings.vault.keys.display();
+        anyhow::bail!(
+            "vault.keys: the keys in {folder} are not those of this database; put its own back from the backup"
+        );
     }
-    let folder = settings.vault.keys.display();
-    anyhow::bail!("vault.keys: the keys in {folder} are not those of this database; put its own back from the backup")
+    if let Some(new) = vault.follow(settings.vault.suite)? {
+        let mut tx = store.begin().await?;
+        tx.audit(AuditEntry {
+            user: None,
+            name: "start".into(),
+            action: Action::KeyRotated,
+            subject: format!("key:{}", new.id),
+            detail: json!({ "suite": new.suite }),
+        });
+        tx.commit().await?;
+    }
+    Ok(())
 }
 
 /// Waits for SIGTERM or SIGINT and gives its name.

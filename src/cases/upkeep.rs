@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::RecoverError;
 use crate::{
     domain::{
-        ids::CallId,
+        audit::Action,
         retention::{Class, Kept, Rules},
     },
     recording::Archive,
-    store::{CallRow, OldRecording, Store, Tx},
+    store::{AuditEntry, CallRow, OldRecording, Store, Tx},
     vault::Vault,
 };
 
@@ -125,16 +126,24 @@ async fn finish(store: &Store, archive: &Archive, call: &CallRow) -> Result<bool
     let mut tx = store.begin().await?;
     let done = tx.recording_deleted(call.id).await?;
     if done {
-        note_deletion(&mut tx, call.id);
+        note_deletion(&mut tx, call);
     }
     tx.commit().await?;
     Ok(done)
 }
 
-/// The one place that tells of a deletion, in the transaction that makes it true.
-fn note_deletion(_: &mut Tx, call: CallId) {
+/// Tells of a deletion in the transaction that makes it true.
+fn note_deletion(tx: &mut Tx, call: &CallRow) {
     metrics::counter!("recordings_deleted_total").increment(1);
-    tracing::info!(call.id = %call, "a recording was deleted: its time was over");
+    tracing::info!(call.id = %call.id, "a recording was deleted: its time was over");
+    let sha256 = call.recording.as_ref().map(|recording| &recording.sha256);
+    tx.audit(AuditEntry {
+        user: None,
+        name: "upkeep".into(),
+        action: Action::RecordingDeleted,
+        subject: format!("call:{}", call.id),
+        detail: json!({ "ended": call.ended, "sha256": sha256 }),
+    });
 }
 
 #[cfg(test)]
@@ -143,7 +152,7 @@ mod tests {
     use crate::{
         domain::{
             call::{Direction, EndReason, RecordingState},
-            ids::CaseId,
+            ids::{CallId, CaseId},
             time::UnixMs,
             transcript::Channel,
         },
@@ -247,6 +256,12 @@ mod tests {
             assert_eq!(house.state(request).await, GONE);
             let row = house.test.store.call(request).await.expect("a look").expect("a row");
             assert!(row.recording.is_some_and(|it| it.sha256.len() == 64), "what it hashed to remains");
+            let audit = house.test.store.audit_after(0, 10).await.expect("the audit");
+            let mut told: Vec<_> = audit.iter().map(|row| (row.record.action.clone(), row.record.subject.clone())).collect();
+            let mut gone = [void, silent, request].map(|call| ("recording_deleted".to_owned(), format!("call:{call}")));
+            gone.sort();
+            told.sort();
+            assert_eq!(told, gone);
             assert_eq!(house.delete_old().await, 0);
         }
 

@@ -2,6 +2,7 @@
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -13,12 +14,13 @@ use super::{
 };
 use crate::{
     domain::{
+        audit::Action,
         call::{Direction, EndReason, RecordingState},
         ids::{CallId, CaseId},
         transcript::Transcript,
     },
     recording::Peaks,
-    store::{CallRow, StoredRecording},
+    store::{AuditEntry, CallRow, StoredRecording},
 };
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -135,6 +137,15 @@ async fn hold(
 ) -> Result<Json<CallView>, Problem> {
     let mut tx = app.store.begin().await?;
     let held = tx.hold_call(id, request.hold).await?;
+    if held {
+        tx.audit(AuditEntry {
+            user: Some(who.user.id),
+            name: who.user.name,
+            action: if request.hold { Action::HoldSet } else { Action::HoldCleared },
+            subject: format!("call:{id}"),
+            detail: json!({}),
+        });
+    }
     tx.commit().await?;
     let call = find(&app, id).await?;
     if !held {
