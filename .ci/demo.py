@@ -21,6 +21,7 @@ SIP = os.environ.setdefault("HOTLINE__SIP__UDP", "127.0.0.1:5060")
 os.environ.setdefault("HOTLINE__DATABASE__URL", f"sqlite://{FOLDER}/hotline.db")
 os.environ.setdefault("HOTLINE__STORAGE__URL", f"file://{FOLDER}/recordings")
 os.environ.setdefault("HOTLINE__STORAGE__SPOOL", f"{FOLDER}/spool")
+os.environ.setdefault("HOTLINE__VAULT__KEYS", f"{FOLDER}/keys")
 CALL, CALLER = "tests/calls/s01.wav", "13806352219"
 OPERATOR = "demo"
 

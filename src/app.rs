@@ -13,6 +13,7 @@ use std::{
 
 use clap::ValueEnum;
 use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
 use tokio::{net::TcpListener, sync::mpsc};
 
 use self::{
@@ -23,8 +24,8 @@ use crate::{
     call::{self, Line, Prompts},
     cases::{self, Cases},
     clock::Clock,
-    config::{ConfigError, Settings, Tls},
-    domain::city::City,
+    config::{self, ConfigError, Settings, Tls},
+    domain::{audit::Action, city::City, retention, time::UnixMs},
     drafting::{CallFacts, Classifier, Drafter},
     http::{self, Health, Part, Readiness},
     jobs::Queue,
@@ -33,7 +34,7 @@ use crate::{
     recording::Archive,
     sip::{Endpoint, Incoming, SipSettings},
     speech::work,
-    store::Store,
+    store::{AuditEntry, Store},
     telemetry::{self, Telemetry},
     users::{FirstAdministrator, Sessions, Users},
     vault::Vault,
@@ -94,9 +95,9 @@ struct Builder {
     store: Store,
     queue: Queue,
     archive: Archive,
+    vault: Vault,
     cases: Cases,
     users: Users,
-    vault: Vault,
     readiness: Readiness,
     lifecycle: Lifecycle,
 }
@@ -118,7 +119,8 @@ impl App {
         let city = Arc::new(settings.load_city()?);
         let store = Store::open(&settings.database.url, clock.clone()).await?;
         let vault = Vault::open(&settings.vault, clock.clone())?;
-        let archive = Archive::open(&settings.storage, clock.clone())?;
+        unlock(&store, &vault, &settings).await?;
+        let archive = Archive::open(&settings.storage, vault.clone(), clock.clone())?;
         let (lifecycle, alarm) = Lifecycle::new();
         let queue = Queue::new(store.clone());
         let readiness = Readiness::default();
@@ -149,8 +151,7 @@ impl App {
             line.as_ref().map(|(endpoint, _)| endpoint.local_addr()),
         );
         if role.takes_calls() {
-            let found = cases::recover(&house.queue, &house.archive, started).await?;
-            tracing::info!(imported = found.imported, interrupted = found.interrupted, "recovered");
+            house.recover(started).await?;
         }
         let (media, prompts) = match line {
             Some((endpoint, incoming)) => {
@@ -263,6 +264,7 @@ impl Builder {
             media: media.clone(),
             archive: self.archive.clone(),
             queue: self.queue.clone(),
+            vault: self.vault.clone(),
             prompts,
             clock: self.clock.clone(),
             longest: self.settings.line.max_call(),
@@ -273,6 +275,16 @@ impl Builder {
         self.lifecycle.spawn("line", line.run(incoming, events, stopping));
         self.readiness.set(Part::Sip, Health::Up);
         Ok(media)
+    }
+
+    /// Takes up what a dead process left, and goes on with it where the store was away.
+    async fn recover(&self, started: UnixMs) -> anyhow::Result<()> {
+        let found = cases::recover(&self.queue, &self.archive, &self.vault, started).await?;
+        tracing::info!(imported = found.imported, interrupted = found.interrupted, "recovered");
+        let stopping = self.lifecycle.stopping();
+        let (queue, archive, vault) = (self.queue.clone(), self.archive.clone(), self.vault.clone());
+        self.lifecycle.spawn("late", cases::late_loop(queue, archive, vault, found.unfinished, stopping));
+        Ok(())
     }
 
     /// Fills the fields of a case from words, heard or written.
@@ -302,6 +314,11 @@ impl Builder {
             self.lifecycle.stopping(),
         );
         self.lifecycle.spawn("hearing", task);
+        let config::Retention { audio_days, invalid_audio_days } = self.settings.retention;
+        let rules = retention::Rules { audio_days, invalid_audio_days };
+        let (store, archive, vault) = (self.store.clone(), self.archive.clone(), self.vault.clone());
+        let task = cases::upkeep_loop(store, archive, vault, rules, self.lifecycle.stopping());
+        self.lifecycle.spawn("upkeep", task);
         Ok(())
     }
 
@@ -321,6 +338,7 @@ impl Builder {
         let parts = http::Parts {
             store: self.store.clone(),
             archive: self.archive.clone(),
+            vault: self.vault.clone(),
             cases: self.cases.clone(),
             draftsman,
             city: self.city.clone(),
@@ -338,6 +356,29 @@ impl Builder {
             }
         });
     }
+}
+
+/// Refuses to work with the keys of another line, for what this database finds people by would find nobody; makes a key
+/// for a suite that is new in the settings.
+async fn unlock(store: &Store, vault: &Vault, settings: &Settings) -> anyhow::Result<()> {
+    if store.mark("index_key", &vault.mark()).await? != vault.mark() {
+        let folder = settings.vault.keys.display();
+        anyhow::bail!(
+            "vault.keys: the keys in {folder} are not those of this database; put its own back from the backup"
+        );
+    }
+    if let Some(new) = vault.follow(settings.vault.suite)? {
+        let mut tx = store.begin().await?;
+        tx.audit(AuditEntry {
+            user: None,
+            name: "start".into(),
+            action: Action::KeyRotated,
+            subject: format!("key:{}", new.id),
+            detail: json!({ "suite": new.suite }),
+        });
+        tx.commit().await?;
+    }
+    Ok(())
 }
 
 /// Waits for SIGTERM or SIGINT and gives its name.

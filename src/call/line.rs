@@ -24,6 +24,7 @@ use crate::{
     recording::Archive,
     sip::Incoming,
     telemetry::WALK,
+    vault::Vault,
 };
 
 /// Events of one leg that wait for its call; more than a second of keys.
@@ -36,6 +37,8 @@ pub struct Parts {
     pub archive: Archive,
     pub queue: Queue,
     pub prompts: Prompts,
+    /// Makes calls findable by their callers.
+    pub vault: Vault,
     pub clock: Clock,
     /// From the answer to the goodbye.
     pub longest: Duration,

@@ -50,7 +50,9 @@ pub(super) async fn call(
         started,
     };
     info!(call.id = %id, called = facts.called, caller = ?facts.caller, "call came in");
+    let hash = facts.caller.as_ref().and_then(|caller| parts.vault.fingerprint(caller.reveal()));
     let row = CallRow::begun(id, Direction::Inbound, facts.caller.clone(), facts.called.clone(), started);
+    let row = row.found_by(hash);
     let (notes, receiver) = mpsc::channel(NOTES);
     let runner = Runner {
         facts,

@@ -16,6 +16,7 @@ use crate::{
     recording::Archive,
     sip::{Endpoint, SipSettings},
     store::{CallRow, JobState, Store},
+    vault::Vault,
 };
 
 /// Far more than anything here takes; only a broken build waits it out.
@@ -66,6 +67,7 @@ impl House {
             media: media.clone(),
             archive: archive.clone(),
             queue: Queue::new(store.clone()),
+            vault: Vault::in_folder(folder.path(), clock.clone()),
             prompts: Prompts::load(Path::new("config/prompts")).expect("the demo's announcements"),
             clock,
             longest: rules.longest,
@@ -201,7 +203,11 @@ async fn a_database_that_is_away_costs_no_call_and_no_recording() {
     house.store.close().await;
     let report = dial(house.spec()).await;
     assert_eq!((report.status, report.bye_status), (200, Some(200)));
-    let sealed = until(async || house.archive.sidecars().await.expect("the archive").pop()).await;
+    let sealed = until(async || {
+        let call = house.archive.calls().await.expect("the archive").pop()?;
+        house.archive.stored(call).await.expect("the archive")
+    })
+    .await;
     assert_eq!(sealed.reason, EndReason::CallerHungUp);
     assert_eq!(sealed.facts.caller.as_ref().map(|it| it.reveal().as_str()), Some("13800000000"));
     house.line.abort();

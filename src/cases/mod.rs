@@ -1,13 +1,15 @@
 //! Services over the case state machine: load, let the domain decide, append the event and what it causes, commit.
 //!
 //! A call becomes a case here ([`Cases::draft_from_call`], run by [`drafter_loop`]), people correct and move it
-//! ([`Cases::run`]), and what a dead process left behind is taken up again ([`recover`]).
+//! ([`Cases::run`]), what a dead process left behind is taken up again ([`recover`]), and what was kept long enough is
+//! deleted ([`upkeep_loop`]).
 
 mod drafter;
 mod open;
 mod recover;
 mod reveal;
 mod sight;
+mod upkeep;
 mod view;
 
 use std::sync::Arc;
@@ -29,8 +31,9 @@ use crate::{
 
 pub use drafter::{Draftsman, drafter_loop};
 pub use open::NewCase;
-pub use recover::{RecoverError, Recovered, import, recover};
+pub use recover::{RecoverError, Recovered, import, late_loop, recover};
 pub use reveal::{Reason, Reveal};
+pub use upkeep::{Deleted, delete_old, hash_callers, upkeep_loop};
 pub use view::{Clocks, EventView, Fields, OccurredView, OrderView, View};
 
 use sight::Sight;

@@ -2,11 +2,13 @@
 
 use clap::Subcommand;
 use jiff::{Timestamp, tz};
+use serde_json::json;
 
 use super::Cli;
 use crate::{
     clock::Clock,
-    domain::time::UnixMs,
+    domain::{audit::Action, time::UnixMs},
+    store::AuditEntry,
     vault::{KeyState, Vault},
 };
 
@@ -22,8 +24,8 @@ pub(super) enum Command {
 
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
 pub(super) fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
-    let settings = cli.settings()?.vault;
-    let vault = Vault::existing(&settings.keys, Clock::system())?;
+    let settings = cli.settings()?;
+    let vault = Vault::existing(&settings.vault.keys, Clock::system())?;
     match command {
         Command::List => {
             for key in vault.keys() {
@@ -36,13 +38,21 @@ pub(super) fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
             println!("key {}\n{}", key.id, key.pem.trim_end());
         }
         Command::Rotate => {
-            let new = vault.rotate(settings.suite)?;
-            println!(
-                "{}: seals with {} from now on; make a new copy of {}",
-                new.id,
-                new.suite,
-                settings.keys.display()
-            );
+            let new = super::on_store(&settings, async |store| {
+                let mut tx = store.begin().await?;
+                let new = vault.rotate(settings.vault.suite)?;
+                tx.audit(AuditEntry {
+                    user: None,
+                    name: "hotline keys rotate".into(),
+                    action: Action::KeyRotated,
+                    subject: format!("key:{}", new.id),
+                    detail: json!({ "suite": new.suite }),
+                });
+                tx.commit().await?;
+                Ok(new)
+            })?;
+            let folder = settings.vault.keys.display();
+            println!("{}: seals with {} from now on; make a new copy of {folder}", new.id, new.suite);
         }
     }
     Ok(())

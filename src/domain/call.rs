@@ -59,6 +59,10 @@ pub enum RecordingState {
     Sealed,
     /// It was begun and could not be finished; the spool keeps what there is.
     Failed,
+    /// Its time is over, and it is being taken away.
+    Deleting,
+    /// It was kept as long as it had to be; its hash remains.
+    Deleted,
 }
 
 impl Direction {
@@ -133,6 +137,9 @@ impl Outcome {
 }
 
 impl RecordingState {
+    /// Every state.
+    pub const ALL: [Self; 6] = [Self::None, Self::Recording, Self::Sealed, Self::Failed, Self::Deleting, Self::Deleted];
+
     /// As stored and shown.
     pub const fn name(self) -> &'static str {
         match self {
@@ -140,12 +147,14 @@ impl RecordingState {
             Self::Recording => "recording",
             Self::Sealed => "sealed",
             Self::Failed => "failed",
+            Self::Deleting => "deleting",
+            Self::Deleted => "deleted",
         }
     }
 
     /// Reads what [`RecordingState::name`] wrote.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::None, Self::Recording, Self::Sealed, Self::Failed].into_iter().find(|it| it.name() == name)
+        Self::ALL.into_iter().find(|it| it.name() == name)
     }
 }
 
@@ -159,7 +168,7 @@ mod tests {
             assert_eq!(serde_json::to_value(reason).expect("a name"), reason.name());
             assert_eq!(EndReason::from_name(reason.name()), Some(reason));
         }
-        for state in [RecordingState::None, RecordingState::Recording, RecordingState::Sealed, RecordingState::Failed] {
+        for state in RecordingState::ALL {
             assert_eq!(serde_json::to_value(state).expect("a name"), state.name());
             assert_eq!(RecordingState::from_name(state.name()), Some(state));
         }

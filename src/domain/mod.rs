@@ -10,6 +10,7 @@ pub mod city;
 pub mod draft;
 pub mod ids;
 pub mod mask;
+pub mod retention;
 pub mod role;
 pub mod time;
 pub mod transcript;

@@ -2,12 +2,13 @@
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     App,
-    extract::{Asked, Body, Id, RevealCalls, SeeCalls, Who},
+    extract::{Asked, Body, HoldCalls, Id, RevealCalls, SeeCalls, Who},
     problem::{Kind, Problem},
     rights::Right,
     view::{Moment, Page, after, limit},
@@ -15,13 +16,14 @@ use super::{
 use crate::{
     cases::Reveal,
     domain::{
+        audit::Action,
         call::{Direction, EndReason, RecordingState},
         ids::{CallId, CaseId},
         mask,
         transcript::Transcript,
     },
     recording::Peaks,
-    store::{CallRow, StoredRecording},
+    store::{AuditEntry, CallRow, StoredRecording},
 };
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -30,6 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(one))
         .routes(routes!(transcript))
         .routes(routes!(reveal))
+        .routes(routes!(hold))
         .routes(routes!(peaks))
 }
 
@@ -54,6 +57,8 @@ pub(super) struct CallView {
     recording_state: RecordingState,
     /// Length of the recording once it is sealed.
     recording_ms: Option<u64>,
+    /// Whether the recording is kept however old it is.
+    hold: bool,
     #[schema(value_type = Option<String>, format = Uuid)]
     case_id: Option<CaseId>,
 }
@@ -72,15 +77,18 @@ impl CallView {
             end_reason: call.end_reason,
             recording_state: call.recording_state,
             recording_ms: call.recording.map(|recording| recording.samples / 8),
+            hold: call.hold,
             case_id: call.case_id,
         }
     }
 }
 
-/// A page of a list.
-#[derive(Debug, Deserialize, IntoParams)]
+/// Which page of which calls.
+#[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Paging {
+pub(super) struct Calls {
+    /// Only those that came from this number, however it is written.
+    phone: Option<String>,
     /// `next` of the page before.
     after: Option<String>,
     /// 1 to 200, usually 50.
@@ -88,15 +96,23 @@ pub(super) struct Paging {
 }
 
 /// Calls, latest first.
-#[utoipa::path(get, path = "/api/v1/calls", tag = "calls", params(Paging),
+#[utoipa::path(get, path = "/api/v1/calls", tag = "calls", params(Calls),
     responses((status = 200, description = "A page of calls", body = Page<CallView>), (status = "default", response = super::docs::AnyProblem)))]
 async fn list(
     State(app): State<App>,
     _: Who<SeeCalls>,
-    Asked(query): Asked<Paging>,
+    Asked(query): Asked<Calls>,
 ) -> Result<Json<Page<CallView>>, Problem> {
     let limit = limit(query.limit)?;
-    let rows = app.store.calls(after(query.after.as_ref())?, limit + 1).await?;
+    let after = after(query.after.as_ref())?;
+    let rows = match &query.phone {
+        None => app.store.calls(after, limit + 1).await?,
+        Some(phone) => {
+            let hash = app.vault.fingerprint(phone);
+            let hash = hash.ok_or_else(|| Kind::BadRequest.because("phone: has no digits").with("field", "phone"))?;
+            app.store.calls_of(&hash, after, limit + 1).await?
+        }
+    };
     Ok(Json(Page::cut(rows, limit, |call| call.id.to_string(), CallView::of)))
 }
 
@@ -105,6 +121,43 @@ async fn list(
     responses((status = 200, description = "The call", body = CallView), (status = "default", response = super::docs::AnyProblem)))]
 async fn one(State(app): State<App>, _: Who<SeeCalls>, Id(id): Id<CallId>) -> Result<Json<CallView>, Problem> {
     Ok(Json(CallView::of(find(&app, id).await?)))
+}
+
+/// What is to become of a recording.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct HoldRequest {
+    hold: bool,
+}
+
+/// Keeps a recording however old it is (a dispute, a study), or lets it go with the others again.
+#[utoipa::path(put, path = "/api/v1/calls/{id}/hold", tag = "calls", params(("id" = String, Path, format = Uuid, description = "The call")),
+    request_body = HoldRequest,
+    responses((status = 200, description = "The call", body = CallView), (status = "default", response = super::docs::AnyProblem)))]
+async fn hold(
+    State(app): State<App>,
+    who: Who<HoldCalls>,
+    Id(id): Id<CallId>,
+    Body(request): Body<HoldRequest>,
+) -> Result<Json<CallView>, Problem> {
+    let mut tx = app.store.begin().await?;
+    let held = tx.hold_call(id, request.hold).await?;
+    if held {
+        tx.audit(AuditEntry {
+            user: Some(who.user.id),
+            name: who.user.name,
+            action: if request.hold { Action::HoldSet } else { Action::HoldCleared },
+            subject: format!("call:{id}"),
+            detail: json!({}),
+        });
+    }
+    tx.commit().await?;
+    let call = find(&app, id).await?;
+    if !held {
+        let state = call.recording_state.name();
+        return Err(Kind::Refused.because("the recording is deleted already").with("recording_state", state));
+    }
+    tracing::info!(call.id = %id, user.id = %who.user.id, hold = request.hold, "the hold on a recording was changed");
+    Ok(Json(CallView::of(call)))
 }
 
 /// What was said; empty and not final until the recording was heard.
@@ -177,7 +230,7 @@ pub(super) async fn find(app: &App, id: CallId) -> Result<CallRow, Problem> {
 pub(super) async fn sealed(app: &App, id: CallId) -> Result<StoredRecording, Problem> {
     let call = find(app, id).await?;
     let state = call.recording_state;
-    call.recording.ok_or_else(|| {
+    call.recording.filter(|_| state == RecordingState::Sealed).ok_or_else(|| {
         Kind::NotFound.because(format!("call {id} has no sealed recording")).with("recording_state", state.name())
     })
 }

@@ -37,7 +37,7 @@ macro_rules! needs {
 }
 
 needs! {
-    OwnAccount SeeCity SeeCalls HearCalls RevealCalls SeeCases OpenCases RevealCases SeeCallbacks
+    OwnAccount SeeCity SeeCalls HearCalls HoldCalls RevealCalls SeeCases OpenCases RevealCases SeeCallbacks
     SeeUsers KeepUsers GrantRoles RecoverTotp
 }
 

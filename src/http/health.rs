@@ -101,7 +101,7 @@ pub(super) struct Report {
     parts: BTreeMap<Part, Health>,
 }
 
-/// Longest wait for the database's word.
+/// Longest wait for the database's word, and for the storage's.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The process is up.
@@ -110,7 +110,7 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Whether calls can be answered; the database is asked at the moment.
+/// Whether calls can be answered; database and storage are asked at the moment.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()),
     responses((status = 200, description = "Ready, or degraded: no worker", body = Report),
         (status = 503, description = "A part is down", body = Report)))]
@@ -118,6 +118,9 @@ pub(super) async fn readyz(State(app): State<App>) -> (StatusCode, Json<Report>)
     let mut parts = app.readiness.parts();
     if parts.get(&Part::Database) == Some(&Health::Up) {
         parts.insert(Part::Database, database(&app).await);
+    }
+    if parts.get(&Part::Storage) == Some(&Health::Up) {
+        parts.insert(Part::Storage, storage(&app).await);
     }
     let down = |part: &Part| parts.get(part) != Some(&Health::Up);
     let status = if [Part::Database, Part::Storage, Part::Sip].iter().any(down) {
@@ -135,6 +138,14 @@ pub(super) async fn readyz(State(app): State<App>) -> (StatusCode, Json<Report>)
 #[utoipa::path(get, path = "/metrics", tag = "health", security(()), responses((status = 200, description = "Prometheus text", body = String)))]
 pub(super) async fn metrics(State(app): State<App>) -> String {
     app.metrics.render()
+}
+
+async fn storage(app: &App) -> Health {
+    match tokio::time::timeout(PATIENCE, app.archive.ready()).await {
+        Ok(Ok(())) => Health::Up,
+        Ok(Err(reason)) => Health::Down { reason },
+        Err(_) => Health::Down { reason: format!("no answer within {} s", PATIENCE.as_secs()) },
+    }
 }
 
 async fn database(app: &App) -> Health {

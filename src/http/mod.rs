@@ -51,6 +51,7 @@ use crate::{
     recording::Archive,
     store::Store,
     users::{Sessions, Users},
+    vault::Vault,
 };
 
 /// Largest request body, bytes. The longest text a request carries is a description.
@@ -63,6 +64,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Parts {
     pub store: Store,
     pub archive: Archive,
+    /// Finds calls by a number.
+    pub vault: Vault,
     pub cases: Cases,
     /// Fills the fields of a request that came in writing.
     pub draftsman: Draftsman,

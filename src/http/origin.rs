@@ -33,7 +33,7 @@ mod tests {
             let host = [("host", "line.example:8080")];
             let pairs = host.iter().chain(pairs);
             let pairs = pairs.map(|(name, value)| (HeaderName::from_static(name), value.parse().expect("a header")));
-            may_use_cookie(&method, &HeaderMap::from_iter(pairs))
+            may_use_cookie(&method, &pairs.collect())
         };
         for ours in [
             &[("sec-fetch-site", "same-origin")][..],

@@ -209,7 +209,7 @@ impl From<RecordingError> for Problem {
             RecordingError::NoKey(_) | RecordingError::NotFound(_) => {
                 Kind::NotFound.because("the recording is not in the store")
             }
-            error => Self::ours(&error, false),
+            error => Self::ours(&error, error.may_pass()),
         }
     }
 }

@@ -21,6 +21,8 @@ pub enum Right {
     HearCalls,
     /// The number a call came from, for a purpose.
     RevealCalls,
+    /// Whether a recording is kept however old it is.
+    HoldCalls,
     /// Cases; which of them, and which moves they allow, the case itself decides.
     SeeCases,
     /// Requests that come otherwise than by telephone.
@@ -39,12 +41,13 @@ pub enum Right {
 }
 
 /// One line a right: what has to be visible first, and who has it.
-const TABLE: [(Right, Option<Right>, &[Role]); 13] = [
+const TABLE: [(Right, Option<Right>, &[Role]); 14] = [
     (Right::OwnAccount, None, EVERYBODY),
     (Right::SeeCity, None, EVERYBODY),
     (Right::SeeCalls, None, CENTRE),
     (Right::HearCalls, Some(Right::SeeCalls), HEARERS),
     (Right::RevealCalls, Some(Right::SeeCalls), HEARERS),
+    (Right::HoldCalls, Some(Right::SeeCalls), &[ShiftLeader, Qc, Supervisor, DutyOfficial]),
     (Right::SeeCases, None, CASES),
     (
         Right::OpenCases,
@@ -117,6 +120,7 @@ impl Right {
             Self::SeeCity => "see_city",
             Self::SeeCalls => "see_calls",
             Self::HearCalls => "hear_calls",
+            Self::HoldCalls => "hold_calls",
             Self::RevealCalls => "reveal_calls",
             Self::SeeCases => "see_cases",
             Self::OpenCases => "open_cases",
@@ -180,7 +184,7 @@ mod tests {
     #[test]
     fn administrators_see_no_calls_and_no_cases() {
         for role in Role::ALL.into_iter().filter(|role| role.is_administrator()) {
-            for right in [Right::SeeCalls, Right::HearCalls, Right::SeeCases, Right::SeeCallbacks] {
+            for right in [Right::SeeCalls, Right::HearCalls, Right::HoldCalls, Right::SeeCases, Right::SeeCallbacks] {
                 assert_eq!(judge(right, &[role]), Verdict::Hidden, "{role} {right:?}");
             }
             assert_eq!(judge(Right::SeeCity, &[role]), Verdict::Allowed);

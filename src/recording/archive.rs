@@ -2,80 +2,95 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
+    io,
     ops::Range,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::AtomicUsize,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::{self, Sender},
     },
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use futures::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path as Key};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
 use super::{
-    CallFacts, Closing, Peaks, RecordingError, Sealed, Tap,
+    CallFacts, Closing, Fetched, Peaks, RecordingError, Sealed, Tap, blocking,
+    fetched::{self, COPIES},
+    objects::Objects,
     seal::{self, Leftover},
+    shelf,
     sidecar::Early,
     spool::SpoolFile,
     writer::{self, Message, Written},
 };
-use crate::{clock::Clock, config::Storage, domain::ids::CallId, telemetry::WALK};
+use crate::{clock::Clock, config::Storage, domain::ids::CallId, telemetry::WALK, vault::Vault};
 
 /// All recordings: those that grow and those that are sealed. Cheap to clone.
 #[derive(Clone)]
-pub struct Archive(Arc<Inner>);
+pub struct Archive(pub(super) Arc<Inner>);
 
-struct Inner {
-    spool: PathBuf,
-    store: Arc<LocalFileSystem>,
+pub(super) struct Inner {
+    pub(super) spool: PathBuf,
+    pub(super) objects: Objects,
     clock: Clock,
     writer: Sender<Message>,
     waiting: Arc<AtomicUsize>,
     /// Begun by this process and not sealed yet.
     growing: Mutex<HashMap<CallId, Arc<Growing>>>,
+    /// Whether something of a dead process is still in the spool because the store or the keys were away.
+    pub(super) left_behind: AtomicBool,
+    copies: Arc<Semaphore>,
+    /// What the last look at the store gave, and whose turn it is to look.
+    looked: tokio::sync::Mutex<Option<(Instant, Result<(), String>)>>,
 }
 
-struct Growing {
-    done: watch::Receiver<Option<Written>>,
+pub(super) struct Growing {
+    pub(super) done: watch::Receiver<Option<Written>>,
     /// One seals, the others wait for its answer.
-    turn: tokio::sync::Mutex<()>,
+    pub(super) turn: tokio::sync::Mutex<()>,
+    /// How the call ended; there once somebody wants it sealed.
+    pub(super) closing: OnceLock<Closing>,
 }
 
 impl Archive {
-    /// Creates the folders and proves that they can be written; starts the writer thread.
-    pub fn open(storage: &Storage, clock: Clock) -> Result<Self, RecordingError> {
-        let folder = storage.url.strip_prefix("file://").filter(|folder| !folder.is_empty());
-        let folder = PathBuf::from(folder.ok_or_else(|| RecordingError::Url(storage.url.clone()))?);
-        for (key, path) in [("storage.url", &folder), ("storage.spool", &storage.spool)] {
-            prove_writable(path).map_err(|source| RecordingError::Folder { key, path: path.clone(), source })?;
-        }
-        let store = LocalFileSystem::new_with_prefix(&folder)
-            .map_err(|source| RecordingError::Store { key: storage.url.clone(), source })?
-            .with_fsync(true);
+    /// How long an answer of [`Archive::ready`] holds.
+    const LOOK_EVERY: Duration = Duration::from_secs(5);
+    /// Bytes copied at once for a worker.
+    const PIECE: u64 = 1024 * 1024;
+
+    /// Opens the store, proves that the folders can be written, removes what a dead process opened; starts the writer
+    /// thread. A store in another machine need not be there now.
+    pub fn open(storage: &Storage, vault: Vault, clock: Clock) -> Result<Self, RecordingError> {
+        let spool = &storage.spool;
+        shelf::make_writable("storage.spool", spool)?;
+        let objects = Objects::new(shelf::open(storage)?, vault);
+        let wrong = |source| RecordingError::File { path: spool.clone(), source };
+        fetched::sweep(spool).map_err(wrong)?;
         let (writer, messages) = mpsc::channel();
         let waiting = Arc::new(AtomicUsize::new(0));
-        writer::start(messages, Arc::clone(&waiting))
-            .map_err(|source| RecordingError::File { path: storage.spool.clone(), source })?;
+        writer::start(messages, Arc::clone(&waiting)).map_err(wrong)?;
         Ok(Self(Arc::new(Inner {
-            spool: storage.spool.clone(),
-            store: Arc::new(store),
+            spool: spool.clone(),
+            objects,
             clock,
             writer,
             waiting,
             growing: Mutex::default(),
+            left_behind: AtomicBool::new(false),
+            copies: Arc::new(Semaphore::new(COPIES)),
+            looked: tokio::sync::Mutex::default(),
         })))
     }
 
-    /// One below a folder, for a test.
+    /// One below a folder, with keys of its own, for a test.
     #[cfg(test)]
-    pub(crate) fn in_folder(folder: &Path, clock: Clock) -> Self {
-        Self::open(&Storage::in_folder(folder), clock).expect("a folder that can be written")
+    pub(crate) fn in_folder(folder: &std::path::Path, clock: Clock) -> Self {
+        let vault = Vault::in_folder(folder, clock.clone());
+        Self::open(&Storage::in_folder(folder), vault, clock).expect("a folder that can be written")
     }
 
     /// Begins a recording: `<spool>/<call>.wav` and an early sidecar. Sample 0 is when the media plane is told to
@@ -103,7 +118,8 @@ impl Archive {
         let early = Box::new(Early::new(facts));
         let open = Message::Open { early, sidecar, file: Box::new(file), done };
         self.0.writer.send(open).map_err(|_| RecordingError::Stopped)?;
-        self.growing().insert(call, Arc::new(Growing { done: waits, turn: tokio::sync::Mutex::default() }));
+        let (turn, closing) = (tokio::sync::Mutex::default(), OnceLock::new());
+        self.growing().insert(call, Arc::new(Growing { done: waits, turn, closing }));
         Ok(Tap::new(call, self.0.writer.clone(), Arc::clone(&self.0.waiting)))
     }
 
@@ -114,6 +130,8 @@ impl Archive {
 
     /// Waits until the tap is dropped and everything is written, then hashes, writes the sidecar, stores both and
     /// removes the spool files. Asking twice gives the same answer.
+    ///
+    /// If the store cannot take it now, it stays in the spool until [`Archive::seal_late`].
     pub async fn seal(&self, call: CallId, closing: Closing) -> Result<Sealed, RecordingError> {
         let span = tracing::info_span!(target: WALK, "recording.seal", call.id = %call);
         self.finish(call, closing).instrument(span).await
@@ -122,6 +140,7 @@ impl Archive {
     async fn finish(&self, call: CallId, closing: Closing) -> Result<Sealed, RecordingError> {
         let growing = self.growing().get(&call).cloned();
         let Some(growing) = growing else { return self.seal_leftover(call, Some(closing)).await };
+        let closing = *growing.closing.get_or_init(|| closing);
         let _turn = growing.turn.lock().await;
         if !self.growing().contains_key(&call) {
             return self.seal_leftover(call, Some(closing)).await;
@@ -138,7 +157,7 @@ impl Archive {
     pub async fn recover(&self) -> Result<Vec<Sealed>, RecordingError> {
         let spool = self.0.spool.clone();
         let calls = blocking(move || seal::list(&spool)).await?;
-        let mut all = Vec::new();
+        let (mut all, mut left) = (Vec::new(), false);
         for call in calls {
             let ours = self.growing().contains_key(&call);
             if ours || seal::is_locked(&seal::spool_wav(&self.0.spool, call)) {
@@ -146,56 +165,70 @@ impl Archive {
             }
             match self.seal_leftover(call, None).await {
                 Ok(sealed) => all.push(sealed),
-                Err(error) => tracing::error!(call.id = %call, error = &error as &dyn std::error::Error,
-                    "recording: cannot be recovered; it stays in the spool"),
+                Err(error) => {
+                    tracing::error!(call.id = %call, error = &error as &dyn std::error::Error,
+                        "recording: cannot be recovered; it stays in the spool");
+                    // The others would wait for the store in vain, one after another.
+                    left = error.may_pass();
+                    if left {
+                        break;
+                    }
+                }
             }
         }
+        self.0.left_behind.store(left, Ordering::Relaxed);
         Ok(all)
     }
 
     /// The stored sidecar of a call.
     pub async fn stored(&self, call: CallId) -> Result<Option<Sealed>, RecordingError> {
         let key = seal::sidecar_key(&Self::key(call));
-        match self.bytes(&key, None).await {
+        match self.0.objects.whole(&key).await {
             Ok(json) => serde_json::from_slice(&json)
                 .map(Some)
-                .map_err(|error| RecordingError::Format { path: self.path(&key), problem: error.to_string() }),
+                .map_err(|error| RecordingError::Format { path: key.into(), problem: error.to_string() }),
             Err(RecordingError::NoKey(_)) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Every stored sidecar. One that cannot be read is logged and left out.
-    pub async fn sidecars(&self) -> Result<Vec<Sealed>, RecordingError> {
-        let wrong = |source| RecordingError::Store { key: String::new(), source };
-        let mut files = self.0.store.list(None);
-        let mut all = Vec::new();
-        while let Some(file) = files.try_next().await.map_err(wrong)? {
-            let name = file.location.filename().and_then(|name| name.strip_suffix(".json"));
-            let Some(Ok(call)) = name.map(str::parse) else { continue };
-            match self.stored(call).await {
-                Ok(sealed) => all.extend(sealed),
-                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "recording: unreadable sidecar"),
-            }
-        }
-        Ok(all)
+    /// Calls with a stored sidecar, oldest first.
+    pub async fn calls(&self) -> Result<Vec<CallId>, RecordingError> {
+        let names = self.0.objects.names().await?;
+        let call = |name: &String| name.rsplit('/').next()?.strip_suffix(".json")?.parse().ok();
+        let mut calls: Vec<CallId> = names.iter().filter_map(call).collect();
+        calls.sort();
+        Ok(calls)
     }
 
-    /// Bytes of a stored file.
+    /// Bytes of a stored recording or sidecar.
     pub async fn size(&self, key: &str) -> Result<u64, RecordingError> {
-        let meta = self.0.store.head(&Key::from(key)).await;
-        meta.map(|meta| meta.size).map_err(|error| store_error(key, error))
+        self.0.objects.size(key).await
     }
 
-    /// A part of a stored file; the end is cut at the end of the file.
+    /// A part of a stored recording or sidecar; the end is cut at the end of the file.
     pub async fn read(&self, key: &str, range: Range<u64>) -> Result<Bytes, RecordingError> {
-        self.bytes(key, Some(range)).await
+        self.0.objects.read(key, range).await
     }
 
-    /// A local file with a stored recording, for the worker; do not change it.
-    pub async fn fetch(&self, key: &str) -> Result<PathBuf, RecordingError> {
-        self.size(key).await?;
-        Ok(self.path(key))
+    /// A local file with a stored recording, for the worker. Unless it stands plain in a folder, it is a copy in the
+    /// spool, which is removed when the answer is dropped.
+    pub async fn fetch(&self, key: &str) -> Result<Fetched, RecordingError> {
+        if let Some(path) = self.0.objects.plain_file(key).await? {
+            return Ok(Fetched::of_store(path));
+        }
+        let place = Arc::clone(&self.0.copies).acquire_owned().await.map_err(|_| RecordingError::Stopped)?;
+        let size = self.size(key).await?;
+        let (spool, id) = (self.0.spool.clone(), self.0.clock.uuid());
+        let mut copy = blocking(move || Fetched::copy(&spool, id, place)).await?;
+        let mut from = 0;
+        while from < size {
+            let to = size.min(from + Self::PIECE);
+            let piece = self.read(key, from..to).await?;
+            copy = blocking(move || copy.append(&piece)).await?;
+            from = to;
+        }
+        Ok(copy)
     }
 
     /// The outline of a stored recording.
@@ -203,6 +236,37 @@ impl Archive {
     /// * `points` — 1 to 10,000 (clamped).
     pub async fn peaks(&self, key: &str, points: usize) -> Result<Peaks, RecordingError> {
         Peaks::of(self, key, points).await
+    }
+
+    /// Takes a recording and its sidecar away for good; one that is gone already is no error.
+    pub async fn delete(&self, key: &str) -> Result<(), RecordingError> {
+        // The sidecar goes first: where it stands, the recording is whole.
+        self.0.objects.delete(&seal::sidecar_key(key)).await?;
+        self.0.objects.delete(key).await
+    }
+
+    /// Whether recordings can be written and stored at this moment; asks the store every few seconds at most.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn ready(&self) -> Result<(), String> {
+        let mut looked = self.0.looked.lock().await;
+        let now = self.0.clock.instant();
+        if let Some((at, answer)) = &*looked
+            && now.saturating_duration_since(*at) < Self::LOOK_EVERY
+        {
+            return answer.clone();
+        }
+        // Whoever gives up waiting for the answer leaves this one behind.
+        *looked = Some((now, Err("the store has not answered".to_owned())));
+        let spool = self.0.spool.clone();
+        let answer = match blocking(move || shelf::prove_writable("storage.spool", &spool)).await {
+            Ok(()) => self.0.objects.ready().await,
+            Err(error) => Err(error),
+        };
+        let answer = answer.map_err(|error| super::described(&error));
+        *looked = Some((now, answer.clone()));
+        answer
     }
 
     /// Seals what stands in the spool without a writer, or finds what was sealed before.
@@ -215,7 +279,7 @@ impl Archive {
         self.store_spool(call, closing, None).await
     }
 
-    async fn store_spool(
+    pub(super) async fn store_spool(
         &self,
         call: CallId,
         closing: Option<Closing>,
@@ -224,63 +288,29 @@ impl Archive {
         let (spool, now) = (self.0.spool.clone(), self.0.clock.now());
         let Leftover { sealed, json, lock } =
             blocking(move || seal::prepare(&spool, call, closing, written, now)).await?;
-        let wav = seal::spool_wav(&self.0.spool, call);
-        seal::copy(Arc::clone(&self.0.store) as Arc<dyn ObjectStore>, &wav, &sealed.key).await?;
-        // The sidecar comes last: where it stands, the recording is whole.
-        let key = seal::sidecar_key(&sealed.key);
-        let stored = self.0.store.put(&Key::from(key.as_str()), json.into()).await;
-        stored.map_err(|source| RecordingError::Store { key, source })?;
+        // From here on the spool says everything: whoever tries again comes to the same.
+        let stored = async {
+            self.0.objects.put_file(&seal::spool_wav(&self.0.spool, call), &sealed.key).await?;
+            // The sidecar comes last: where it stands, the recording is whole.
+            self.0.objects.put(&seal::sidecar_key(&sealed.key), json).await
+        };
+        if let Err(error) = stored.await {
+            metrics::counter!("recording_store_failures_total").increment(1);
+            return Err(error);
+        }
         let spool = self.0.spool.clone();
         blocking(move || seal::remove(&spool, call)).await?;
         drop(lock);
         Ok(sealed)
     }
 
-    async fn bytes(&self, key: &str, range: Option<Range<u64>>) -> Result<Bytes, RecordingError> {
-        let location = Key::from(key);
-        let read = match range {
-            Some(range) if range.is_empty() => return Ok(Bytes::new()),
-            Some(range) => self.0.store.get_range(&location, range).await,
-            None => match self.0.store.get(&location).await {
-                Ok(found) => found.bytes().await,
-                Err(error) => Err(error),
-            },
-        };
-        read.map_err(|error| store_error(key, error))
-    }
-
-    fn path(&self, key: &str) -> PathBuf {
-        self.0.store.path_to_filesystem(&Key::from(key)).unwrap_or_else(|_| PathBuf::from(key))
-    }
-
-    fn growing(&self) -> MutexGuard<'_, HashMap<CallId, Arc<Growing>>> {
+    pub(super) fn growing(&self) -> MutexGuard<'_, HashMap<CallId, Arc<Growing>>> {
         self.0.growing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl std::fmt::Debug for Archive {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Archive({}, {})", self.0.spool.display(), self.0.store)
+        write!(f, "Archive({}, {})", self.0.spool.display(), self.0.objects)
     }
-}
-
-/// File work off the async threads.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, RecordingError> + Send + 'static,
-) -> Result<T, RecordingError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| RecordingError::Stopped)?
-}
-
-fn store_error(key: &str, source: object_store::Error) -> RecordingError {
-    match source {
-        object_store::Error::NotFound { .. } => RecordingError::NoKey(key.to_owned()),
-        source => RecordingError::Store { key: key.to_owned(), source },
-    }
-}
-
-fn prove_writable(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let probe = folder.join(format!(".probe-{}", std::process::id()));
-    fs::write(&probe, b"probe")?;
-    fs::remove_file(&probe)
 }

@@ -2,12 +2,17 @@
 //!
 //! The media thread pushes sound into a [`Tap`]; a writer thread appends it to a WAV in the spool folder and makes the
 //! header right every half second, so that a crash loses less than a second. When the call is over, [`Archive::seal`]
-//! hashes the file, writes the sidecar and hands both to the object store; [`Archive::recover`] does the same for
-//! what a dead process left behind. The recording and its sidecar are the truth of a call; rows are views of them.
+//! hashes the file, writes the sidecar and hands both to the object store, sealed by the vault; [`Archive::recover`] does
+//! the same for what a dead process left behind, [`Archive::seal_late`] for what the store could not take at the time.
+//! The recording and its sidecar are the truth of a call; rows are views of them.
 
 mod archive;
+mod fetched;
+mod late;
+mod objects;
 mod peaks;
 mod seal;
+mod shelf;
 mod sidecar;
 mod spool;
 mod tap;
@@ -20,11 +25,13 @@ mod tests;
 use std::{io, path::PathBuf};
 
 pub use archive::Archive;
+pub use fetched::Fetched;
+pub use late::Late;
 pub use peaks::Peaks;
 pub use sidecar::{CallFacts, Closing, Gap, Sealed, Speaker};
 pub use tap::Tap;
 
-use crate::domain::ids::CallId;
+use crate::{domain::ids::CallId, vault::VaultError};
 
 /// Samples a second of every recording.
 const RATE: u32 = 8_000;
@@ -40,7 +47,7 @@ pub enum RecordingError {
         #[source]
         source: io::Error,
     },
-    #[error("storage.url `{0}` is not a file:// address")]
+    #[error("storage.url `{0}` is neither a file:// nor an s3:// address")]
     Url(String),
     #[error("file {path}", path = path.display())]
     File {
@@ -62,6 +69,38 @@ pub enum RecordingError {
         #[source]
         source: object_store::Error,
     },
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     #[error("the recording writer has stopped")]
     Stopped,
+}
+
+impl RecordingError {
+    /// Whether it may be better in a while: the store or the keys are away, and the recording is as it should be.
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::Store { .. } => true,
+            Self::Vault(error) => !matches!(error, VaultError::Changed(_) | VaultError::Unknown(_)),
+            _ => false,
+        }
+    }
+}
+
+/// The error with its causes, in one line.
+fn described(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// File work and ciphers off the async threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RecordingError> + Send + 'static,
+) -> Result<T, RecordingError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| RecordingError::Stopped)?
 }

@@ -5,14 +5,11 @@ use std::{
     fs::{self, File, TryLockError},
     io::{self, Read, Write},
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
 use jiff::{Timestamp, tz};
-use object_store::{ObjectStore, buffered::BufWriter, path::Path as Key};
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
 use super::{
@@ -120,21 +117,6 @@ pub fn prepare(
         .map_err(|error| RecordingError::Format { path: json.clone(), problem: error.to_string() })?;
     write_durably(&json, &text).map_err(at(&json))?;
     Ok(Leftover { sealed, json: text, lock })
-}
-
-/// Streams a local file into the store.
-pub async fn copy(store: Arc<dyn ObjectStore>, from: &Path, key: &str) -> Result<(), RecordingError> {
-    let wrong = |source| RecordingError::File { path: from.to_owned(), source };
-    let mut file = tokio::fs::File::open(from).await.map_err(wrong)?;
-    let mut target = BufWriter::with_capacity(store, Key::from(key), 4 * 1024 * 1024);
-    let copied = match tokio::io::copy(&mut file, &mut target).await {
-        Ok(_) => target.shutdown().await,
-        Err(error) => Err(error),
-    };
-    copied.map_err(|error| RecordingError::Store {
-        key: key.to_owned(),
-        source: object_store::Error::Generic { store: "recordings", source: error.into() },
-    })
 }
 
 /// Removes a call's spool files; those that are not there are fine.

@@ -66,8 +66,10 @@ impl Tx {
         reason: &str,
     ) -> Result<bool, StoreError> {
         let (id, now) = (self.clock().uuid(), self.now());
-        let done = sql("INSERT INTO callbacks (id, kind, call_id, case_id, phone, reason, state, created)
-             VALUES ($1, $2, $3, $4, $5, $6, 'open', $7) ON CONFLICT (kind, call_id) DO NOTHING")
+        // Whoever called from the number that is to be dialled has its hash.
+        let done = sql("INSERT INTO callbacks (id, kind, call_id, case_id, phone, reason, state, created, phone_hash)
+             VALUES ($1, $2, $3, $4, $5, $6, 'open', $7, (SELECT caller_hash FROM calls WHERE id = $3 AND caller = $5))
+             ON CONFLICT (kind, call_id) DO NOTHING")
         .bind(id.to_string())
         .bind(word(&kind))
         .bind(call.map(|id| id.to_string()))

@@ -35,6 +35,10 @@ pub struct CallRow {
     pub recording_state: RecordingState,
     pub recording: Option<StoredRecording>,
     pub case_id: Option<CaseId>,
+    /// Whether the recording is kept however old it is.
+    pub hold: bool,
+    /// What the caller's number is found by; see the room `vault`.
+    pub caller_hash: Option<String>,
 }
 
 /// Where a sealed recording lies and what it must hash to.
@@ -70,7 +74,15 @@ impl CallRow {
             recording_state: RecordingState::None,
             recording: None,
             case_id: None,
+            hold: false,
+            caller_hash: None,
         }
+    }
+
+    /// The same, to be found by its caller.
+    #[must_use]
+    pub fn found_by(self, caller_hash: Option<String>) -> Self {
+        Self { caller_hash, ..self }
     }
 }
 
@@ -81,8 +93,9 @@ impl Tx {
     pub async fn add_call(&mut self, call: &CallRow) -> Result<bool, StoreError> {
         let recording = call.recording.as_ref();
         let done = sql("INSERT INTO calls (id, direction, caller, called, seat, started, answered, ended, end_reason,
-                 recording_state, recording_key, sha256, samples, case_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (id) DO NOTHING")
+                 recording_state, recording_key, sha256, samples, case_id, hold, caller_hash)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+             ON CONFLICT (id) DO NOTHING")
         .bind(call.id.to_string())
         .bind(word(&call.direction))
         .bind(call.caller.as_ref().map(|caller| caller.reveal().clone()))
@@ -97,6 +110,8 @@ impl Tx {
         .bind(recording.map(|it| it.sha256.clone()))
         .bind(recording.map(|it| i64::try_from(it.samples).unwrap_or(i64::MAX)))
         .bind(call.case_id.map(|id| id.to_string()))
+        .bind(i64::from(call.hold))
+        .bind(&call.caller_hash)
         .execute(self.connection())
         .await
         .map_err(StoreError::at("adding a call"))?;
@@ -156,6 +171,19 @@ impl Tx {
         Ok(())
     }
 
+    /// Makes a call that has no hash yet findable by its caller.
+    pub async fn hash_caller(&mut self, id: CallId, caller_hash: &str) -> Result<(), StoreError> {
+        for text in [
+            "UPDATE calls SET caller_hash = $2 WHERE id = $1",
+            "UPDATE callbacks SET phone_hash = $2
+             WHERE call_id = $1 AND phone = (SELECT caller FROM calls WHERE id = $1)",
+        ] {
+            let update = sql(text).bind(id.to_string()).bind(caller_hash);
+            update.execute(self.connection()).await.map_err(StoreError::at("hashing a caller's number"))?;
+        }
+        Ok(())
+    }
+
     /// The call as this transaction sees it.
     pub async fn call(&mut self, id: CallId) -> Result<Option<CallRow>, StoreError> {
         one(sql(ONE).bind(id.to_string()).fetch_optional(self.connection()).await)
@@ -183,6 +211,43 @@ impl Store {
         rows.into_iter().map(Row::read).collect()
     }
 
+    /// Calls of one number, latest first.
+    ///
+    /// * `caller_hash` — what the number is found by.
+    /// * `after` — the last call of the page before.
+    /// * `limit` — rows, at most 500.
+    pub async fn calls_of(
+        &self,
+        caller_hash: &str,
+        after: Option<CallId>,
+        limit: u32,
+    ) -> Result<Vec<CallRow>, StoreError> {
+        let rows: Vec<Row> = sql("SELECT * FROM calls
+             WHERE caller_hash = $1 AND (CAST($2 AS TEXT) IS NULL OR id < $2) ORDER BY id DESC LIMIT $3")
+        .bind(caller_hash)
+        .bind(after.map(|id| id.to_string()))
+        .bind(i64::from(limit.min(500)))
+        .fetch_all(self.readers())
+        .await
+        .map_err(StoreError::at("listing a caller's calls"))?;
+        rows.into_iter().map(Row::read).collect()
+    }
+
+    /// Calls with a number and no hash of it, oldest first: written by a version that made none.
+    ///
+    /// * `after` — the last call of the page before.
+    /// * `limit` — rows, at most 500.
+    pub async fn calls_without_hash(&self, after: Option<CallId>, limit: u32) -> Result<Vec<CallRow>, StoreError> {
+        let rows: Vec<Row> = sql("SELECT * FROM calls WHERE caller_hash IS NULL AND caller IS NOT NULL
+                 AND (CAST($1 AS TEXT) IS NULL OR id > $1) ORDER BY id LIMIT $2")
+        .bind(after.map(|id| id.to_string()))
+        .bind(i64::from(limit.min(500)))
+        .fetch_all(self.readers())
+        .await
+        .map_err(StoreError::at("looking for calls without a hash"))?;
+        rows.into_iter().map(Row::read).collect()
+    }
+
     /// Calls without an end that began before `before`: their process is gone.
     pub async fn open_calls(&self, before: UnixMs) -> Result<Vec<CallRow>, StoreError> {
         let rows: Vec<Row> = sql("SELECT * FROM calls WHERE ended IS NULL AND started < $1 ORDER BY id")
@@ -201,7 +266,7 @@ fn one(row: Result<Option<Row>, sqlx::Error>) -> Result<Option<CallRow>, StoreEr
 }
 
 #[derive(FromRow)]
-struct Row {
+pub(super) struct Row {
     id: String,
     direction: String,
     caller: Option<String>,
@@ -216,10 +281,12 @@ struct Row {
     sha256: Option<String>,
     samples: Option<i64>,
     case_id: Option<String>,
+    hold: i64,
+    caller_hash: Option<String>,
 }
 
 impl Row {
-    fn read(self) -> Result<CallRow, StoreError> {
+    pub(super) fn read(self) -> Result<CallRow, StoreError> {
         let recording = match (self.recording_key, self.sha256, self.samples) {
             (Some(key), Some(sha256), Some(samples)) => {
                 Some(StoredRecording { key, sha256, samples: u64::try_from(samples).unwrap_or(0) })
@@ -239,6 +306,8 @@ impl Row {
             recording_state: from_word(AT, self.recording_state)?,
             recording,
             case_id: maybe_id(AT, self.case_id.as_deref())?,
+            hold: self.hold != 0,
+            caller_hash: self.caller_hash,
         })
     }
 }

@@ -29,6 +29,7 @@ macro_rules! migrations {
 
 migrations! {
     1 "0001_first"
+    2 "0002_vault"
     3 "0003_people"
     4 "0004_audit"
 }

@@ -21,8 +21,10 @@ mod error;
 mod failures;
 mod jobs;
 mod listen;
+mod marks;
 mod migrations;
 mod sessions;
+mod retention;
 mod sql;
 mod tokens;
 mod transcripts;
@@ -42,6 +44,7 @@ pub use failures::FailureRow;
 pub use jobs::{JobRow, JobState};
 pub use sessions::SessionRow;
 pub use tokens::TokenRow;
+pub use retention::OldRecording;
 pub use tx::Tx;
 pub use users::{RecoveryRow, TotpRow, UserRow};
 

@@ -105,17 +105,20 @@ impl VaultError {
 }
 
 impl Vault {
-    /// Reads the keys. The first start makes them; a suite that was changed in the settings gets a key of its own.
+    /// Reads the keys. The first start makes them.
     pub fn open(settings: &config::Vault, clock: Clock) -> Result<Self, VaultError> {
         let config::Vault { keys: folder, suite } = settings;
         if Keyring::is_absent(folder) {
             Keyring::make(folder, *suite, &clock)?;
         }
-        let vault = Self::existing(folder, clock)?;
-        if vault.keys().iter().any(|key| key.state == KeyState::Active && key.suite != *suite) {
-            vault.rotate(*suite)?;
-        }
-        Ok(vault)
+        Self::existing(folder, clock)
+    }
+
+    /// Keys below a folder, for a test.
+    #[cfg(test)]
+    pub(crate) fn in_folder(folder: &Path, clock: Clock) -> Self {
+        let settings = config::Vault { keys: folder.join("keys"), ..config::Settings::default().vault };
+        Self::open(&settings, clock).expect("keys")
     }
 
     /// Reads the keys that are there, and makes none.
@@ -229,6 +232,12 @@ impl Vault {
     /// The keys that seal, oldest first.
     pub fn keys(&self) -> Vec<KeyFacts> {
         self.with(|ring| ring.masters().iter().map(keyring::Entry::facts).collect())
+    }
+
+    /// Makes a new active key if the settings ask for another suite than the active one's.
+    pub fn follow(&self, suite: CipherSuite) -> Result<Option<KeyFacts>, VaultError> {
+        let active = self.with(|ring| ring.active().suite);
+        if active == suite { Ok(None) } else { self.rotate(suite).map(Some) }
     }
 
     /// Makes a new active key; what the others sealed stays readable.

@@ -1,22 +1,13 @@
 //! Families of algorithms behind one trait. What was made with one says so, hence all of them stay readable.
 
-use aes_gcm::{
-    Aes256Gcm, AesGcm,
-    aead::{AeadInOut, consts::U12},
-};
 use hmac::{EagerHash, Hmac, KeyInit, Mac};
+pub use hotline_gcm::{NONCE, Refused, TAG};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Sha256;
 use sm3::Sm3;
-use sm4::Sm4;
 use zeroize::Zeroizing;
 
 use crate::{clock::Clock, config::CipherSuite};
-
-/// Bytes of a nonce; never used twice with one key.
-pub const NONCE: usize = 12;
-/// Bytes that sealing adds at the end of a text.
-pub const TAG: usize = 16;
 
 /// 32 secret bytes; wiped from memory when dropped, never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -59,10 +50,6 @@ impl<'de> Deserialize<'de> for Key {
     }
 }
 
-/// The text was not made with this key, nonce and binding, or was changed since.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused;
-
 /// One family: a cipher that also proves who wrote, and a hash with a key.
 pub trait Suite: Sync {
     /// Encrypts `text` and appends its tag.
@@ -91,15 +78,13 @@ struct International;
 /// SM4-GCM (RFC 8998) and HMAC-SM3 (GM/T 0042). SM4 has keys of 128 bits: the first half of a [`Key`].
 struct Chinese;
 
-type Sm4Gcm = AesGcm<Sm4, U12>;
-
 impl Suite for International {
     fn seal(&self, key: &Key, nonce: &[u8; NONCE], bound: &[u8], text: &mut Vec<u8>) {
-        seal(&Aes256Gcm::new(key.bytes().into()), nonce, bound, text);
+        hotline_gcm::aes_256_seal(key.bytes(), nonce, bound, text);
     }
 
     fn open(&self, key: &Key, nonce: &[u8; NONCE], bound: &[u8], text: &mut Vec<u8>) -> Result<(), Refused> {
-        open(&Aes256Gcm::new(key.bytes().into()), nonce, bound, text)
+        hotline_gcm::aes_256_open(key.bytes(), nonce, bound, text)
     }
 
     fn keyed_hash(&self, key: &Key, text: &[u8]) -> [u8; 32] {
@@ -109,11 +94,11 @@ impl Suite for International {
 
 impl Suite for Chinese {
     fn seal(&self, key: &Key, nonce: &[u8; NONCE], bound: &[u8], text: &mut Vec<u8>) {
-        seal(&sm4(key), nonce, bound, text);
+        hotline_gcm::sm4_seal(first_half(key), nonce, bound, text);
     }
 
     fn open(&self, key: &Key, nonce: &[u8; NONCE], bound: &[u8], text: &mut Vec<u8>) -> Result<(), Refused> {
-        open(&sm4(key), nonce, bound, text)
+        hotline_gcm::sm4_open(first_half(key), nonce, bound, text)
     }
 
     fn keyed_hash(&self, key: &Key, text: &[u8]) -> [u8; 32] {
@@ -121,21 +106,8 @@ impl Suite for Chinese {
     }
 }
 
-fn sm4(key: &Key) -> Sm4Gcm {
-    Sm4Gcm::new_from_slice(&key.bytes()[..16]).expect("SM4 takes 16 bytes")
-}
-
-fn seal(cipher: &impl AeadInOut<NonceSize = U12>, nonce: &[u8; NONCE], bound: &[u8], text: &mut Vec<u8>) {
-    cipher.encrypt_in_place(nonce.into(), bound, text).expect("a text in memory is shorter than GCM's 64 GiB");
-}
-
-fn open(
-    cipher: &impl AeadInOut<NonceSize = U12>,
-    nonce: &[u8; NONCE],
-    bound: &[u8],
-    text: &mut Vec<u8>,
-) -> Result<(), Refused> {
-    cipher.decrypt_in_place(nonce.into(), bound, text).map_err(|_| Refused)
+fn first_half(key: &Key) -> &[u8; 16] {
+    key.bytes().first_chunk().expect("16 of 32 bytes")
 }
 
 fn hmac<D: EagerHash>(key: &Key, text: &[u8]) -> [u8; 32] {

@@ -128,13 +128,16 @@ fn another_suite_in_the_settings_gets_a_key_and_both_stay_readable() {
     let house = House::new();
     let before = house.vault.seal("a", b"old").expect("sealed");
     let hash = house.vault.fingerprint("13806352219");
-    let chinese = open(house.folder.path(), CipherSuite::Sm4Gcm).expect("a key for it");
+    let chinese = open(house.folder.path(), CipherSuite::Sm4Gcm).expect("the same keys");
+    let new = chinese.follow(CipherSuite::Sm4Gcm).expect("a key for it").expect("a new one");
+    assert_eq!((new.suite, new.state), (CipherSuite::Sm4Gcm, KeyState::Active));
     let after = chinese.seal("a", b"new").expect("sealed");
     assert_eq!(format::made(&after).expect("sealed").suite, CipherSuite::Sm4Gcm);
     assert_eq!(chinese.unseal("a", &before).expect("readable"), b"old");
     assert_eq!(chinese.fingerprint("13806352219"), hash, "who called is found as before");
-    open(house.folder.path(), CipherSuite::Sm4Gcm).expect("the same again");
-    assert_eq!(chinese.keys().len(), 2, "one new key, not one a start");
+    let again = open(house.folder.path(), CipherSuite::Sm4Gcm).expect("the same keys");
+    assert_eq!(again.follow(CipherSuite::Sm4Gcm).expect("nothing to do"), None);
+    assert_eq!(again.keys().len(), 2, "one new key, not one a start");
 }
 
 #[test]

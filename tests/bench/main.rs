@@ -6,6 +6,7 @@
 #[expect(dead_code, reason = "the tests use the rest of it")]
 mod house;
 mod plain;
+mod sealing;
 
 use std::{fs, time::Duration};
 
@@ -23,10 +24,19 @@ fn main() {
     if arguments.get(1).is_some_and(|it| it == plain::ARGUMENT) {
         return plain::serve(arguments[2].as_ref());
     }
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    // `-- sealing` measures that alone.
+    let named: Vec<_> = arguments.iter().skip(1).filter(|it| !it.starts_with("--")).collect();
+    let wanted = |name: &str| named.is_empty() || named.iter().any(|it| *it == name);
     println!("machine: {} cores; each line: ours, the baseline of this run, ours / baseline", cores());
-    runtime.block_on(recorded_calls());
-    hearing();
+    if wanted("sealing") {
+        sealing::measure();
+    }
+    if wanted("calls") {
+        tokio::runtime::Runtime::new().expect("a runtime").block_on(recorded_calls());
+    }
+    if wanted("hearing") {
+        hearing();
+    }
 }
 
 /// Processor time of a recorded call against the simplest server one would write: a thread per call.

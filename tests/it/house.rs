@@ -96,6 +96,7 @@ impl House {
             ("DATABASE__URL".into(), format!("sqlite://{path}/hotline.db")),
             ("STORAGE__URL".into(), format!("file://{path}/recordings")),
             ("STORAGE__SPOOL".into(), format!("{path}/spool")),
+            ("VAULT__KEYS".into(), format!("{path}/keys")),
             ("SPEECH__MODELS".into(), models().display().to_string()),
         ];
         let mut house = Self {

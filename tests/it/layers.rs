@@ -20,11 +20,14 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("media", &["clock", "domain", "recording"]),
     ("store", &["clock", "domain", "telemetry"]),
     ("jobs", &["clock", "domain", "store"]),
-    ("call", &["clock", "config", "domain", "jobs", "lifecycle", "media", "recording", "sip", "store", "telemetry"]),
+    (
+        "call",
+        &["clock", "config", "domain", "jobs", "lifecycle", "media", "recording", "sip", "store", "telemetry", "vault"],
+    ),
     ("speech", &["clock", "config", "domain", "jobs", "recording", "store", "telemetry"]),
-    ("cases", &["clock", "domain", "drafting", "jobs", "recording", "store", "telemetry"]),
+    ("cases", &["clock", "domain", "drafting", "jobs", "recording", "store", "telemetry", "vault"]),
     ("users", &["clock", "config", "domain", "store", "telemetry", "vault"]),
-    ("http", &["cases", "clock", "config", "domain", "jobs", "recording", "store", "telemetry", "users"]),
+    ("http", &["cases", "clock", "config", "domain", "jobs", "recording", "store", "telemetry", "users", "vault"]),
 ];
 
 /// Free of files, sockets, SQL, tasks, clocks and logs.
@@ -38,7 +41,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("sqlx::", &["store"]),
     ("whisper_rs::", &["speech"]),
     ("axum::", &["http"]),
-    ("aes_gcm::", &["vault"]),
+    ("hotline_gcm::", &["vault"]),
     ("ed25519_dalek::", &["vault"]),
     ("object_store::", &["recording"]),
     // Announcements are read where they are said.

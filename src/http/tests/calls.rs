@@ -24,6 +24,50 @@ async fn calls_are_listed_latest_first_with_masked_numbers() {
 }
 
 #[tokio::test]
+async fn calls_of_a_number_are_found_however_it_is_written() {
+    let house = House::open().await;
+    let token = house.token(Role::Agent).await;
+    let (call, _) = house.call().await;
+    house.missed_call().await;
+    for phone in ["13806352219", "%2B86%20138-0635-2219", "013806352219"] {
+        let found = house.get(&format!("/api/v1/calls?phone={phone}"), &token).await.json();
+        let ids: Vec<_> = found["items"].as_array().expect("items").iter().map(|it| it["id"].clone()).collect();
+        assert_eq!(ids, [call.to_string()], "{phone}");
+    }
+    let nobody = house.get("/api/v1/calls?phone=13806352218", &token).await.json();
+    assert_eq!(nobody["items"], serde_json::json!([]));
+    let senseless = house.get("/api/v1/calls?phone=anonymous", &token).await;
+    assert_eq!((senseless.status, senseless.json()["field"].as_str()), (StatusCode::BAD_REQUEST, Some("phone")));
+}
+
+#[tokio::test]
+async fn a_recording_may_be_held_by_those_who_settle_disputes_until_it_is_deleted() {
+    let house = House::open().await;
+    let (call, _) = house.call().await;
+    let path = format!("/api/v1/calls/{call}");
+    let (agent, leader) = (house.token(Role::Agent).await, house.token(Role::ShiftLeader).await);
+    let hold = async |token: &str, hold: bool| {
+        house.put(&format!("{path}/hold"), token, &serde_json::json!({ "hold": hold })).await
+    };
+    assert_eq!(hold(&agent, true).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(hold(&leader, true).await.json()["hold"], true);
+    assert_eq!(house.get(&path, &agent).await.json()["hold"], true);
+    assert_eq!(hold(&leader, false).await.json()["hold"], false);
+
+    let audit = house.store.audit_after(0, 10).await.expect("the audit");
+    let told: Vec<_> = audit.iter().map(|row| (row.record.action.as_str(), row.record.user.is_some())).collect();
+    assert_eq!(told, [("hold_set", true), ("hold_cleared", true)]);
+
+    let mut tx = house.store.begin().await.expect("a transaction");
+    assert!(tx.begin_deleting(call).await.expect("begun") && tx.recording_deleted(call).await.expect("deleted"));
+    tx.commit().await.expect("stored");
+    assert_eq!(hold(&leader, true).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let gone = house.get(&format!("{path}/recording"), &agent).await;
+    let state = gone.json()["recording_state"].clone();
+    assert_eq!((gone.status, state), (StatusCode::NOT_FOUND, "deleted".into()));
+}
+
+#[tokio::test]
 async fn a_recording_is_given_whole_and_hashes_to_its_tag() {
     let house = House::open().await;
     let (call, sealed) = house.call().await;

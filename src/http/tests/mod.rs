@@ -26,7 +26,7 @@ use super::{Health, Limits, Part, Parts, Readiness, Tls};
 use crate::{
     cases::{Cases, Drafted, Draftsman},
     clock::Clock,
-    config::{CipherSuite, People, Settings, Vault},
+    config::{People, Settings},
     domain::{
         call::{Direction, EndReason, RecordingState},
         city::City,
@@ -41,7 +41,7 @@ use crate::{
     store::{CallRow, CallbackKind, Store, StoredRecording, UserRow},
     telemetry::Private,
     users::{By, NewToken, NewUser, Sessions, Users},
-    vault,
+    vault::Vault,
 };
 
 /// Monday 2026-11-23, 09:00 in the city.
@@ -113,14 +113,14 @@ impl House {
         for part in [Part::Database, Part::Storage, Part::Sip, Part::Worker] {
             readiness.set(part, Health::Up);
         }
-        let vault = Vault { keys: at("keys"), suite: CipherSuite::Aes256Gcm };
-        let vault = vault::Vault::open(&vault, clock.clone()).expect("keys");
+        let vault = Vault::in_folder(folder.path(), clock.clone());
         let users = Users::new(store.clone(), &People::default());
         let mut parts = Parts {
-            sessions: Sessions::new(users.clone(), vault),
+            sessions: Sessions::new(users.clone(), vault.clone()),
             users,
             store: store.clone(),
             archive: archive.clone(),
+            vault,
             cases: cases.clone(),
             draftsman: draftsman(&city),
             city,
@@ -240,6 +240,11 @@ impl House {
         self.send(Method::PATCH, path, token, &json, Some(&body.to_string())).await
     }
 
+    async fn put(&self, path: &str, token: &str, body: &Value) -> Answer {
+        let json = [("content-type", "application/json")];
+        self.send(Method::PUT, path, token, &json, Some(&body.to_string())).await
+    }
+
     async fn get(&self, path: &str, token: &str) -> Answer {
         self.send(Method::GET, path, token, &[], None).await
     }
@@ -265,6 +270,7 @@ impl House {
         let sealed = self.archive.seal(call, Closing { ended, reason }).await.expect("sealed");
         let mut tx = self.store.begin().await.expect("a transaction");
         let row = CallRow::begun(call, Direction::Inbound, caller.clone(), "12345".into(), NINE);
+        let row = row.found_by(self.parts.vault.fingerprint("13806352219"));
         tx.add_call(&row).await.expect("a call");
         tx.call_answered(call, NINE, RecordingState::Recording).await.expect("answered");
         let recording =

@@ -48,6 +48,7 @@ const PROMISED: &[&str] = &[
     "POST /api/v1/users/{id}/totp-recovery",
     "POST /api/v1/users/{id}/totp-recovery/approve",
     "PUT /api/v1/users/{id}/roles",
+    "PUT /api/v1/calls/{id}/hold",
 ];
 
 /// Answered one after the other in the life of an account, see `people`.
@@ -58,7 +59,7 @@ async fn every_promised_route_is_described_and_every_described_one_answers() {
     let house = House::open().await;
     let case = house.case().await;
     let call = house.store.case_row(case).await.expect("readable").and_then(|row| row.call_id).expect("a phone case");
-    let token = house.token(Role::Agent).await;
+    let (token, leader) = (house.token(Role::Agent).await, house.token(Role::ShiftLeader).await);
     let api = house.get("/openapi.json", "").await.json();
     let mut described = BTreeSet::new();
     for (path, item) in api["paths"].as_object().expect("paths") {
@@ -83,6 +84,7 @@ async fn every_promised_route_is_described_and_every_described_one_answers() {
                     let wish = serde_json::json!({"reason": "handling", "purpose": "联系群众"});
                     house.post(&place, &token, &wish).await
                 }
+                "put" => house.put(&place, &leader, &serde_json::json!({"hold": true})).await,
                 _ => house.post(&place, &token, &serde_json::json!({"version": 9})).await,
             };
             let right = match path.as_str() {

@@ -1,6 +1,14 @@
 //! The archive as a whole, on a real folder.
 
-use std::{fs, path::Path, sync::Arc};
+#[path = "../../../tests/it/s3.rs"]
+mod s3;
+mod store;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -15,6 +23,7 @@ use crate::{
         transcript::Channel,
     },
     telemetry::Private,
+    vault::Vault,
 };
 
 const NOON: UnixMs = UnixMs(1_795_406_400_000); // 2026-11-23 12:00 in China
@@ -28,13 +37,13 @@ struct House {
 impl House {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let archive = Archive::open(&storage(folder.path()), Clock::standing_at(NOON)).expect("writable");
+        let archive = Archive::in_folder(folder.path(), Clock::standing_at(NOON));
         Self { folder, archive }
     }
 
     /// Another process on the same folders.
     fn again(&self) -> Archive {
-        Archive::open(&storage(self.folder.path()), Clock::standing_at(NOON)).expect("writable")
+        Archive::in_folder(self.folder.path(), Clock::standing_at(NOON))
     }
 
     async fn begin(&self) -> (crate::domain::ids::CallId, Tap) {
@@ -54,10 +63,6 @@ impl House {
     fn spool(&self) -> usize {
         fs::read_dir(self.folder.path().join("spool")).expect("the spool").count()
     }
-}
-
-fn storage(folder: &Path) -> Storage {
-    Storage::in_folder(folder)
 }
 
 /// Waits for a state of the disk, which another thread brings about.
@@ -88,6 +93,7 @@ async fn a_sealed_recording_has_its_hash_its_sidecar_and_its_day() {
     assert_eq!((sealed.dropped_samples, &sealed.trouble), (0, &None));
     let path = house.archive.fetch(&sealed.key).await.expect("stored");
     let bytes = fs::read(&path).expect("readable");
+    drop(path);
     assert_eq!(sealed.sha256, hex::encode(Sha256::digest(&bytes)));
     assert_eq!(house.spool(), 0);
 
@@ -99,19 +105,20 @@ async fn a_sealed_recording_has_its_hash_its_sidecar_and_its_day() {
     assert_eq!(beyond.len(), 4);
 
     assert_eq!(house.archive.seal(call, CLOSING).await.expect("again"), sealed, "asking twice changes nothing");
-    assert_eq!(house.again().sidecars().await.expect("readable"), [sealed]);
+    assert_eq!(house.again().calls().await.expect("readable"), [call]);
+    assert_eq!(house.again().stored(call).await.expect("readable"), Some(sealed));
 }
 
 #[tokio::test]
-async fn the_sidecar_is_plain_json_with_the_names_of_the_contract() {
+async fn the_sidecar_is_json_with_the_names_that_others_rely_on() {
     let house = House::new();
     let (call, mut tap) = house.begin().await;
     tap.push(Channel::Caller, 80, &[1; 160]);
     tap.speaker(Channel::Caller, "caller", 80, 240);
     drop(tap);
     let sealed = house.archive.seal(call, CLOSING).await.expect("sealed");
-    let path = house.archive.fetch(&sealed.key).await.expect("stored").with_extension("json");
-    let json: serde_json::Value = serde_json::from_slice(&fs::read(path).expect("stored")).expect("JSON");
+    let sidecar = house.archive.read(&sealed.key.replace(".wav", ".json"), 0..u64::MAX).await.expect("stored");
+    let json: serde_json::Value = serde_json::from_slice(&sidecar).expect("JSON");
     assert_eq!(json["call"], call.to_string());
     assert_eq!((&json["caller"], &json["called"]), (&"13806352219".into(), &"12345".into()));
     assert_eq!((&json["direction"], &json["reason"]), (&"inbound".into(), &"caller_hung_up".into()));
@@ -142,7 +149,7 @@ async fn after_a_crash_the_recording_is_there_up_to_the_last_second() {
         fs::write(after.path().join("spool").join(path.file_name().expect("a name")), bytes).expect("room");
     }
 
-    let archive = Archive::open(&storage(after.path()), Clock::standing_at(NOON)).expect("writable");
+    let archive = Archive::in_folder(after.path(), Clock::standing_at(NOON));
     let recovered = archive.recover().await.expect("recovered");
     let [sealed] = &recovered[..] else { panic!("{recovered:?}") };
     assert_eq!((sealed.facts.call, sealed.reason), (call, EndReason::Interrupted));
@@ -241,12 +248,15 @@ async fn what_is_not_there_is_said_so() {
 fn a_folder_that_cannot_be_written_is_named_with_its_key() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("file"), b"in the way").expect("room");
-    let mut storage = storage(folder.path());
+    let mut storage = Storage::in_folder(folder.path());
+    let open =
+        |storage: &Storage| Archive::open(storage, Vault::in_folder(folder.path(), Clock::system()), Clock::system());
     storage.spool = folder.path().join("file/spool");
-    let error = Archive::open(&storage, Clock::system()).expect_err("a file is no folder");
+    let error = open(&storage).expect_err("a file is no folder");
     assert!(error.to_string().contains("storage.spool") && error.to_string().contains("file/spool"), "{error}");
-    storage.url = "s3://bucket".into();
-    assert!(Archive::open(&storage, Clock::system()).expect_err("not built").to_string().contains("s3://bucket"));
+    storage.spool = folder.path().join("spool");
+    storage.url = "ftp://bucket".into();
+    assert!(open(&storage).expect_err("nobody knows it").to_string().contains("ftp://bucket"));
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use super::{Health, Program, Task, Worker, WorkerError, describe};
 use crate::{
     domain::ids::CallId,
     jobs::{Failed, Job, JobError, Kind, Queue},
-    recording::{Archive, Sealed},
+    recording::{Archive, Fetched, Sealed},
     speech::Skip,
     telemetry::WALK,
 };
@@ -142,10 +142,20 @@ impl Place<'_> {
     }
 
     async fn work(&self, worker: &mut Worker, job: &Job) -> Result<Done, JobError> {
-        let task = match self.task(job).await {
+        // The recording stands where the worker can read it until this job is over.
+        let (task, _recording) = match self.task(job).await {
             Ok(task) => task,
-            Err(problem) => {
+            Err(Unready::Broken(problem)) => {
                 self.fail(job, &problem, true).await?;
+                return Ok(Done::Well);
+            }
+            Err(Unready::Away(problem)) => {
+                tracing::warn!(job.id = %job.id, "recordings wait to be heard, the store is away: {problem}");
+                self.queue.release(job).await?;
+                tokio::select! {
+                    () = self.stopping.cancelled() => {}
+                    () = sleep(STORE_PAUSE) => {}
+                }
                 return Ok(Done::Well);
             }
         };
@@ -193,12 +203,19 @@ impl Place<'_> {
     }
 
     /// Finds the recording and what of it is not to be heard.
-    async fn task(&self, job: &Job) -> Result<Task, String> {
-        let call = job.call().map_err(|error| describe(&error))?;
-        let row = self.queue.store().call(call).await.map_err(|error| describe(&error))?;
-        let recording = row.and_then(|row| row.recording).ok_or_else(|| format!("call {call} has no recording"))?;
-        let wav = self.archive.fetch(&recording.key).await.map_err(|error| describe(&error))?;
-        Ok(Task { id: job.id.to_string(), wav, skip: self.announcements(call, &recording.key).await })
+    async fn task(&self, job: &Job) -> Result<(Task, Fetched), Unready> {
+        let broken = |error: &dyn std::error::Error| Unready::Broken(describe(error));
+        let call = job.call().map_err(|error| broken(&error))?;
+        let row = self.queue.store().call(call).await.map_err(|error| broken(&error))?;
+        let recording = row.and_then(|row| row.recording);
+        let recording = recording.ok_or_else(|| Unready::Broken(format!("call {call} has no recording")))?;
+        let fetched = self
+            .archive
+            .fetch(&recording.key)
+            .await
+            .map_err(|error| if error.may_pass() { Unready::Away(describe(&error)) } else { broken(&error) })?;
+        let skip = self.announcements(call, &recording.key).await;
+        Ok((Task { id: job.id.to_string(), wav: fetched.to_path_buf(), skip }, fetched))
     }
 
     /// A recording whose sidecar cannot be read is heard as a whole: an announcement in a transcript is better than a
@@ -237,6 +254,14 @@ impl Place<'_> {
         }
         Ok(())
     }
+}
+
+/// Why a recording cannot be given to the worker.
+enum Unready {
+    /// This one; another attempt may help.
+    Broken(String),
+    /// None can at the moment, which is not the recording's fault.
+    Away(String),
 }
 
 /// How an attempt went, for the worker.
