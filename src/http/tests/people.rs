@@ -194,8 +194,7 @@ async fn a_role_that_needs_a_second_factor_does_nothing_without_one() {
     let keys = tempfile::tempdir().expect("a folder");
     let house = House::behind(None, |parts| {
         let people = People { totp_required_for: vec![Role::Agent], ..People::default() };
-        let settings = Vault { keys: keys.path().join("keys"), suite: CipherSuite::Aes256Gcm };
-        let vault = vault::Vault::open(&settings, parts.clock.clone()).expect("keys");
+        let vault = Vault::in_folder(keys.path(), parts.clock.clone());
         parts.users = Users::new(parts.store.clone(), &people);
         parts.sessions = Sessions::new(parts.users.clone(), vault);
     })
