@@ -134,7 +134,7 @@ async fn finish(store: &Store, archive: &Archive, call: &CallRow) -> Result<bool
 
 /// Tells of a deletion in the transaction that makes it true.
 fn note_deletion(tx: &mut Tx, call: &CallRow) {
-    metrics::counter!("recordings_deleted_total").increment(1);
+    metrics::counter!("hotline_recordings_deleted_total").increment(1);
     tracing::info!(call.id = %call.id, "a recording was deleted: its time was over");
     let sha256 = call.recording.as_ref().map(|recording| &recording.sha256);
     tx.audit(AuditEntry {

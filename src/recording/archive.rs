@@ -295,7 +295,7 @@ impl Archive {
             self.0.objects.put(&seal::sidecar_key(&sealed.key), json).await
         };
         if let Err(error) = stored.await {
-            metrics::counter!("recording_store_failures_total").increment(1);
+            metrics::counter!("hotline_recording_store_failures_total").increment(1);
             return Err(error);
         }
         let spool = self.0.spool.clone();

@@ -53,6 +53,8 @@ const ALL: &[(&str, Kind, Unit, &str)] = &[
     ("hotline_recordings_growing", Gauge, Unit::Count, "Recordings that are being written"),
     ("hotline_recordings_total", Counter, Unit::Count, "Recordings of ended calls, by state"),
     ("hotline_recording_bytes_total", Counter, Unit::Bytes, "Sound written to the spool"),
+    ("hotline_recordings_deleted_total", Counter, Unit::Count, "Recordings whose time was over"),
+    ("hotline_recording_store_failures_total", Counter, Unit::Count, "Writes to the store of recordings that failed"),
     ("hotline_recording_trouble_total", Counter, Unit::Count, "Writes to the spool that failed; the call went on"),
     (
         "hotline_recording_seal_seconds",

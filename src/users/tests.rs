@@ -21,7 +21,7 @@ const AFAR: &str = "192.0.2.7";
 
 on_every_database! {
     async fn a_token_is_shown_once_and_ends(test: TestStore) {
-        let desk = Desk::open(test, |people| people.token_days = 30).await;
+        let desk = Desk::open(test, |people| people.token_days = 30);
         let li = desk.add("li", &[Role::Dispatcher, Role::Agent]).await;
         assert_eq!(li.roles, [Role::Agent, Role::Dispatcher]);
         let token = desk.token(&li, None).await;
@@ -38,7 +38,7 @@ on_every_database! {
     }
 
     async fn a_token_makes_none_that_may_more_or_lives_longer(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         let li = desk.add("li", &[Role::Agent]).await;
         let scope = |names: &[&str]| Some(names.iter().map(ToString::to_string).collect::<Vec<_>>());
         let narrow = NewToken { scope: scope(&["see_calls", "own_account"]), days: Some(2), ..NewToken::default() };
@@ -58,7 +58,7 @@ on_every_database! {
     }
 
     async fn tokens_are_bounded(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         let li = desk.add("li", &[Role::Agent]).await;
         for _ in 0..50 {
             desk.token(&li, None).await;
@@ -68,7 +68,7 @@ on_every_database! {
     }
 
     async fn names_and_extensions_belong_to_one_person(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         let seat = |name: &str| NewUser { extension: Some("8001".into()), ..person(name, &[Role::Agent]) };
         desk.users.add(seat("li")).await.expect("added");
         assert!(matches!(desk.users.add(person("li", &[Role::Qc])).await, Err(UserError::Taken(name)) if name == "li"));
@@ -80,7 +80,7 @@ on_every_database! {
     }
 
     async fn unusable_people_are_refused_with_the_reason(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         let short = NewUser { password: Some(Private("123".into())), ..person("li", &[Role::Agent]) };
         assert!(matches!(desk.users.add(short).await, Err(UserError::Weak(Weak::Short(10)))));
         assert!(matches!(desk.users.add(person("l i", &[Role::Agent])).await, Err(UserError::Name(_))));
@@ -90,7 +90,7 @@ on_every_database! {
     }
 
     async fn the_first_administrator_is_made_once_and_owes_a_password(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         let first = desk.users.init().await.expect("an empty house").expect("an administrator");
         assert!(desk.users.init().await.expect("a look").is_none(), "there is somebody now");
         let (_, caller) = desk.log_in(&first.name, first.password.reveal(), None).await.expect("in");
@@ -102,7 +102,7 @@ on_every_database! {
     }
 
     async fn a_log_in_ends_when_nobody_uses_it_and_when_its_day_is_over(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         desk.add("li", &[Role::Agent]).await;
         let (secret, _) = desk.log_in("li", GOOD, None).await.expect("in");
         for _ in 0..3 {
@@ -122,7 +122,7 @@ on_every_database! {
     }
 
     async fn a_request_is_noted_at_most_once_a_minute(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         let li = desk.add("li", &[Role::Agent]).await;
         let (secret, _) = desk.log_in("li", GOOD, None).await.expect("in");
         let seen = async || desk.sessions.list(li.id).await.expect("a list")[0].seen;
@@ -135,7 +135,7 @@ on_every_database! {
     }
 
     async fn every_log_in_has_a_secret_of_its_own_and_ends_the_one_before_it(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         desk.add("li", &[Role::Agent]).await;
         let (first, _) = desk.log_in("li", GOOD, None).await.expect("in");
         let again = LogIn { before: Some(first.clone()), ..door("li", GOOD, None) };
@@ -145,7 +145,7 @@ on_every_database! {
     }
 
     async fn log_ins_of_one_person_are_bounded(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         let li = desk.add("li", &[Role::Agent]).await;
         let (first, _) = desk.log_in("li", GOOD, None).await.expect("in");
         for _ in 0..20 {
@@ -157,7 +157,7 @@ on_every_database! {
     }
 
     async fn whatever_happens_to_an_account_ends_its_log_ins(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         let li = desk.add("li", &[Role::Agent]).await;
         let by = By::machine();
         let (secret, _) = desk.log_in("li", GOOD, None).await.expect("in");
@@ -182,7 +182,7 @@ on_every_database! {
     }
 
     async fn a_name_that_nobody_has_is_answered_and_locked_as_one_that_somebody_has(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         desk.add("li", &[Role::Agent]).await;
         for name in ["li", "nobody"] {
             for _ in 0..5 {
@@ -200,7 +200,7 @@ on_every_database! {
     }
 
     async fn a_lock_is_seen_and_taken_away_by_an_administrator(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         let li = desk.add("li", &[Role::Agent]).await;
         for _ in 0..5 {
             let _ = desk.log_in("li", BETTER, None).await;
@@ -213,7 +213,7 @@ on_every_database! {
     }
 
     async fn an_address_that_guesses_many_names_is_locked_and_the_house_itself_is_not(test: TestStore) {
-        let desk = Desk::open(test, |people| people.lock_after = 1).await;
+        let desk = Desk::open(test, |people| people.lock_after = 1);
         desk.add("li", &[Role::Agent]).await;
         let from = |address: &str, name: String| LogIn {
             address: Some(address.parse().expect("an address")),
@@ -232,7 +232,7 @@ on_every_database! {
     }
 
     async fn guesses_at_once_are_not_more_guesses(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         desk.add("li", &[Role::Agent]).await;
         let tries = (0..12).map(|_| {
             let sessions = desk.sessions.clone();
@@ -246,7 +246,7 @@ on_every_database! {
     }
 
     async fn a_wrong_old_password_counts_as_a_failed_log_in(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         let li = desk.add("li", &[Role::Agent]).await;
         let change = async |old: &str| {
             desk.users.change_password(&li, Private(old.into()), Private(BETTER.into())).await
@@ -258,7 +258,7 @@ on_every_database! {
     }
 
     async fn the_latest_five_passwords_do_not_come_back(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         let li = desk.add("li", &[Role::Agent]).await;
         let passwords: Vec<_> = (1..=5).map(|number| format!("Another-rain-{number}")).collect();
         let mut old = GOOD.to_owned();
@@ -277,7 +277,7 @@ on_every_database! {
     }
 
     async fn a_password_grows_old_where_the_settings_say_so(test: TestStore) {
-        let desk = Desk::open(test, |people| people.password_days = 90).await;
+        let desk = Desk::open(test, |people| people.password_days = 90);
         let li = desk.add("li", &[Role::Agent]).await;
         let li = desk.users.get(li.id).await.expect("li");
         assert_eq!(desk.users.owes(&li), None);
@@ -286,7 +286,7 @@ on_every_database! {
     }
 
     async fn a_second_factor_comes_into_force_with_its_first_code_and_takes_each_once(test: TestStore) {
-        let desk = Desk::open(test, |people| people.totp_required_for = vec![Role::Agent]).await;
+        let desk = Desk::open(test, |people| people.totp_required_for = vec![Role::Agent]);
         let li = desk.add("li", &[Role::Agent]).await;
         assert_eq!(desk.users.owes(&li), Some(Owed::Totp));
         let made = desk.sessions.enrol_totp(&li).await.expect("enrolled");
@@ -322,7 +322,7 @@ on_every_database! {
     }
 
     async fn asking_without_a_code_wins_no_more_guesses_of_it(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         let li = desk.add("li", &[Role::Agent]).await;
         desk.factor(&li).await;
         for _ in 0..5 {
@@ -333,7 +333,7 @@ on_every_database! {
     }
 
     async fn a_code_that_two_show_at_once_lets_one_in(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         let li = desk.add("li", &[Role::Agent]).await;
         let made = desk.factor(&li).await;
         desk.later(30_000);
@@ -344,7 +344,7 @@ on_every_database! {
     }
 
     async fn a_lost_second_factor_takes_two_administrators_of_two_kinds(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         let li = desk.add("li", &[Role::Agent]).await;
         let admins = [("one", Role::Sysadmin), ("two", Role::Sysadmin), ("three", Role::Secadmin)];
         let mut rows = Vec::new();
@@ -375,7 +375,7 @@ on_every_database! {
     }
 
     async fn everything_that_happens_to_an_account_is_in_the_audit(test: TestStore) {
-        let desk = Desk::open(test, |people| people.lock_after = 2).await;
+        let desk = Desk::open(test, |people| people.lock_after = 2);
         let (boss, guard) = (desk.add("boss", &[Role::Sysadmin]).await, desk.add("guard", &[Role::Secadmin]).await);
         let (by_boss, by_guard) = (By::from(&boss), By::from(&guard));
         let from = desk.test.store.audit_after(0, 100).await.expect("the audit").len() as u64;
@@ -441,7 +441,7 @@ on_every_database! {
     }
 
     async fn nobody_changes_their_own_account_as_an_administrator(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         let boss = desk.add("boss", &[Role::Sysadmin]).await;
         desk.add("second", &[Role::Sysadmin]).await;
         let by = By::from(&boss);
@@ -455,7 +455,7 @@ on_every_database! {
     }
 
     async fn the_last_administrator_of_a_kind_stays(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         for role in [Role::Sysadmin, Role::Secadmin] {
             let last = desk.add(&format!("last-{role}"), &[role]).await;
             let by = By::machine();
@@ -469,7 +469,7 @@ on_every_database! {
     }
 
     async fn two_administrators_who_close_each_other_at_once_leave_one(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         let (one, other) = (desk.add("one", &[Role::Secadmin]).await, desk.add("other", &[Role::Secadmin]).await);
         let (by_one, by_other) = (By::from(&one), By::from(&other));
         let (first, second) =
@@ -478,7 +478,7 @@ on_every_database! {
     }
 
     async fn a_stale_version_changes_nothing(test: TestStore) {
-        let desk = Desk::open(test, |_| {}).await;
+        let desk = Desk::open(test, |_| {});
         let li = desk.add("li", &[Role::Agent]).await;
         let by = By::machine();
         let rename = |name: &str| Change { name: Some(name.into()), ..Change::default() };
@@ -499,7 +499,7 @@ on_every_database! {
 
 #[tokio::test]
 async fn only_hashes_and_sealed_secrets_are_in_the_file() {
-    let desk = Desk::open(TestStore::sqlite().await, |_| {}).await;
+    let desk = Desk::open(TestStore::sqlite().await, |_| {});
     let li = desk.add("li", &[Role::Agent]).await;
     let token = desk.token(&li, None).await;
     let made = desk.factor(&li).await;
@@ -540,7 +540,7 @@ struct Desk {
 }
 
 impl Desk {
-    async fn open(test: TestStore, change: impl FnOnce(&mut People)) -> Self {
+    fn open(test: TestStore, change: impl FnOnce(&mut People)) -> Self {
         let mut people = People::default();
         change(&mut people);
         let keys = tempfile::tempdir().expect("a folder");

@@ -32,7 +32,7 @@ async fn the_life_of_an_account_from_its_opening_to_its_end() {
     let cookie = story.change_password(&cookie, &first, PASSWORD).await;
     let now = story.call("GET /api/v1/sessions/current", "", Says::Cookie(&cookie), None).await.json();
     assert_eq!((now["must_change_password"].as_bool(), now["unit"].as_str()), (Some(false), Some("WATER")));
-    assert_eq!(now["rights"], json!(["own_account", "see_city", "see_cases"]));
+    assert_eq!(now["rights"], json!(["own_account", "see_city", "see_cases", "open_cases", "reveal_cases"]));
     assert_eq!(story.house.browse(Method::GET, "/api/v1/cases", &cookie, None).await.status, StatusCode::OK);
 
     // The phone is lost.

@@ -64,11 +64,11 @@ const MATRIX: &[(Right, &str)] = &[
     (Right::SeeCity, "+++++++++ + +++ ++ +++"),
     (Right::SeeCalls, "+++++++++ . ... +. ..."),
     (Right::HearCalls, "++++++++x . ... +. ..."),
-    (Right::HoldCalls, "xx+xxx++x . ... +. ..."),
     (Right::RevealCalls, "++++++++x . ... +. ..."),
+    (Right::HoldCalls, "xx+xxx++x . ... +. ..."),
+    (Right::SeeCases, "+++++++++ . +++ ++ ..."),
     (Right::OpenCases, "+++xxxxxx . +++ +x ..."),
     (Right::RevealCases, "++++++++x . +++ +x ..."),
-    (Right::SeeCases, "+++++++++ . +++ ++ ..."),
     (Right::SeeCallbacks, "++++++++. . ... .. ..."),
     (Right::SeeUsers, "......... . ... .. +++"),
     (Right::KeepUsers, "......... . ... .. +xx"),
@@ -78,7 +78,7 @@ const MATRIX: &[(Right, &str)] = &[
 
 #[tokio::test]
 async fn every_route_is_open_to_exactly_the_roles_that_the_matrix_names() {
-    let walk = Walk::begin().await;
+    let walk = Box::pin(Walk::begin()).await;
     for (route, right) in walk.routes().await {
         let Some(right) = right else {
             assert_ne!(walk.nobody(&route).await, '?', "{route} asks nobody who they are");
