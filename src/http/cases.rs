@@ -13,7 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     App,
-    extract::{Action, Asked, Body, Id, OpenCases, RevealCases, SeeCases, Who, unreadable},
+    extract::{Action, Asked, Body, Id, MoveCases, OpenCases, RevealCases, SeeCases, Who, unreadable},
     problem::{Kind, Problem},
     view::{Page, after, limit},
 };
@@ -163,7 +163,7 @@ pub(super) struct EditRequest {
         (status = "default", response = super::docs::AnyProblem)))]
 async fn edit(
     Of(app): Of<App>,
-    who: Who<SeeCases>,
+    who: Who<MoveCases>,
     Id(id): Id<CaseId>,
     Body(mut body): Body<Map<String, Value>>,
 ) -> Result<Json<View>, Problem> {
@@ -212,7 +212,7 @@ pub(super) struct ActionRequest {
         (status = "default", response = super::docs::AnyProblem)))]
 async fn act(
     Of(app): Of<App>,
-    who: Who<SeeCases>,
+    who: Who<MoveCases>,
     Id(id): Id<CaseId>,
     Action(action): Action,
     Body(mut body): Body<Map<String, Value>>,

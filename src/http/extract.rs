@@ -37,7 +37,7 @@ macro_rules! needs {
 }
 
 needs! {
-    OwnAccount SeeCity SeeCalls HearCalls HoldCalls RevealCalls SeeCases OpenCases RevealCases SeeCallbacks
+    OwnAccount SeeCity SeeCalls HearCalls HoldCalls RevealCalls SeeCases MoveCases OpenCases RevealCases SeeCallbacks
     SeeUsers KeepUsers GrantRoles RecoverTotp
 }
 
@@ -86,9 +86,9 @@ impl<R: Needs> FromRequestParts<App> for Who<R> {
 }
 
 impl<R> Who<R> {
-    /// Whether the person has another right too.
+    /// Whether the person has another right too, and their token covers it.
     pub(super) fn may(&self, right: Right) -> bool {
-        judge(right, &self.user.roles) == Verdict::Allowed
+        judge(right, &self.user.roles) == Verdict::Allowed && covers(&self.shown, right)
     }
 
     /// Who acts, for the services.

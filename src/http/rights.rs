@@ -23,8 +23,11 @@ pub enum Right {
     RevealCalls,
     /// Whether a recording is kept however old it is.
     HoldCalls,
-    /// Cases; which of them, and which moves they allow, the case itself decides.
+    /// Cases; which of them, the case itself decides.
     SeeCases,
+    /// Corrects and moves cases; which moves they allow, the case itself decides. Apart, so that a token can be one that
+    /// only reads.
+    MoveCases,
     /// Requests that come otherwise than by telephone.
     OpenCases,
     /// Names, numbers and addresses of a case, for a purpose.
@@ -41,7 +44,7 @@ pub enum Right {
 }
 
 /// One line a right: what has to be visible first, and who has it.
-const TABLE: [(Right, Option<Right>, &[Role]); 14] = [
+const TABLE: [(Right, Option<Right>, &[Role]); 15] = [
     (Right::OwnAccount, None, EVERYBODY),
     (Right::SeeCity, None, EVERYBODY),
     (Right::SeeCalls, None, CENTRE),
@@ -49,6 +52,7 @@ const TABLE: [(Right, Option<Right>, &[Role]); 14] = [
     (Right::RevealCalls, Some(Right::SeeCalls), HEARERS),
     (Right::HoldCalls, Some(Right::SeeCalls), &[ShiftLeader, Qc, Supervisor, DutyOfficial]),
     (Right::SeeCases, None, CASES),
+    (Right::MoveCases, Some(Right::SeeCases), CASES),
     (
         Right::OpenCases,
         Some(Right::SeeCases),
@@ -123,6 +127,7 @@ impl Right {
             Self::HoldCalls => "hold_calls",
             Self::RevealCalls => "reveal_calls",
             Self::SeeCases => "see_cases",
+            Self::MoveCases => "move_cases",
             Self::OpenCases => "open_cases",
             Self::RevealCases => "reveal_cases",
             Self::SeeCallbacks => "see_callbacks",

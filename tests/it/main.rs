@@ -9,6 +9,7 @@ mod house;
 mod layers;
 mod noise;
 mod package;
+mod people;
 mod privacy;
 mod reload;
 mod s3;

@@ -32,7 +32,10 @@ async fn the_life_of_an_account_from_its_opening_to_its_end() {
     let cookie = story.change_password(&cookie, &first, PASSWORD).await;
     let now = story.call("GET /api/v1/sessions/current", "", Says::Cookie(&cookie), None).await.json();
     assert_eq!((now["must_change_password"].as_bool(), now["unit"].as_str()), (Some(false), Some("WATER")));
-    assert_eq!(now["rights"], json!(["own_account", "see_city", "see_cases", "open_cases", "reveal_cases"]));
+    assert_eq!(
+        now["rights"],
+        json!(["own_account", "see_city", "see_cases", "move_cases", "open_cases", "reveal_cases"])
+    );
     assert_eq!(story.house.browse(Method::GET, "/api/v1/cases", &cookie, None).await.status, StatusCode::OK);
 
     // The phone is lost.
@@ -174,6 +177,23 @@ async fn whatever_is_wrong_with_a_log_in_the_answer_is_the_same() {
     assert_eq!(told(&closed.name, PASSWORD).await, wrong);
     assert_eq!(told(&"x".repeat(10_000), BETTER).await, wrong);
     assert_eq!(told("", "").await, wrong);
+}
+
+#[tokio::test]
+async fn a_token_that_reads_neither_moves_nor_hears() {
+    let house = House::open().await;
+    let (call, _) = house.call().await;
+    let secret = Field { value: Some(true), ..Field::default() };
+    let case = house.drafted(call, Draft { secret, ..privacy::draft() }).await;
+    let reads = house.scoped_token(Role::Agent, &["see_calls", "see_cases"]).await;
+    let path = format!("/api/v1/cases/{case}");
+    assert_eq!(house.get(&path, &reads).await.status, StatusCode::OK);
+    let moved = house.post(&format!("{path}/actions/confirm"), &reads, &json!({"version": 1, "read_back": true})).await;
+    assert_eq!((moved.status, moved.problem().as_str()), (StatusCode::FORBIDDEN, "forbidden"));
+    assert!(moved.json()["detail"].as_str().expect("words").contains("move_cases"));
+    let heard = async |token: &str| house.get(&format!("/api/v1/calls/{call}/transcript"), token).await.json();
+    assert_eq!(heard(&reads).await["utterances"], json!([]), "a secret caller's words are for those who may hear");
+    assert_ne!(heard(&house.token(Role::Agent).await).await["utterances"], json!([]));
 }
 
 #[tokio::test]

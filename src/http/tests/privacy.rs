@@ -15,7 +15,7 @@ fn said(value: &str, words: &str) -> Field<String> {
     Field { value: Some(value.into()), confidence: 0.9, source, evidence: vec![evidence], ..Field::default() }
 }
 
-fn draft() -> Draft {
+pub(super) fn draft() -> Draft {
     Draft {
         title: said("3号楼2单元301停水", WORDS),
         description: said(WORDS, WORDS),
