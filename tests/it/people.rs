@@ -29,6 +29,7 @@ async fn a_fresh_house_gets_its_three_administrators_on_the_machine() {
     run(&["user", "lock", "li"]);
     assert_eq!(log_in(&house, "li", &password).await.0, 401);
     let people = "admin\tsysadmin\t-\t-\thas to change the password\n\
+        tester\tagent,shift_leader,dispatcher\t-\t-\tno password\n\
         guard\tsecadmin\t-\t-\thas to change the password\n\
         audit\tauditor\tWATER\t8009\tno password\n\
         li\tagent,dispatcher\t-\t-\tlocked\n";
