@@ -20,7 +20,7 @@ pub fn name(name: &str) -> String {
     name.chars().next().map(|first| format!("{first}**")).unwrap_or_default()
 }
 
-/// Hides every number of [`RUN`] digits or more in a text: written, spoken, full-width, with signs between them.
+/// Hides every number of seven digits or more in a text: written, spoken, full-width, with signs between them.
 pub fn digits(text: &str) -> String {
     let signs: Vec<char> = text.chars().collect();
     let mut masked = signs.clone();

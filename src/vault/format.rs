@@ -77,7 +77,7 @@ pub fn made(head: &[u8]) -> Option<Made> {
 }
 
 impl Sealer {
-    /// * `plain` — bytes that will come, at most [`LONGEST`].
+    /// * `plain` — bytes that will come, at most `LONGEST`.
     pub fn new(made: Made, master: &Key, name: &str, plain: u64, clock: &Clock) -> Self {
         let mut bound = Vec::with_capacity(HEAD + name.len());
         bound.extend(MAGIC);
@@ -137,7 +137,7 @@ impl Sealer {
 
 impl Opener {
     /// * `head` — the first [`HEAD`] bytes; more do no harm.
-    /// * `master` — the key that [`made`] asks for.
+    /// * `master` — the key that `made` asks for.
     pub fn new(head: &[u8], master: &Key, name: &str) -> Result<Self, Refused> {
         let Made { suite: algorithms, .. } = made(head).ok_or(Refused)?;
         let head: &[u8; HEAD] = head.first_chunk().ok_or(Refused)?;

@@ -1,7 +1,7 @@
 //! Crypto behind one door: what the line stores is sealed here, numbers are hashed, the audit's head is signed.
 //!
-//! The keys lie in a folder of their own ([`Keyring`]); what is sealed says with which key and with which family of
-//! algorithms ([`suite::Suite`]), so that a key or a family can be changed and the old remains readable. How a sealed
+//! The keys lie in a folder of their own (`Keyring`); what is sealed says with which key and with which family of
+//! algorithms (`suite::Suite`), so that a key or a family can be changed and the old remains readable. How a sealed
 //! object looks stands in [`format`]. Nobody outside this room sees a key.
 
 mod files;
