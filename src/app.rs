@@ -21,6 +21,7 @@ use self::{
     sample::Samples,
 };
 use crate::{
+    audit::Auditor,
     call::{self, Line, Prompts},
     cases::{self, Cases},
     clock::Clock,
@@ -150,6 +151,14 @@ impl App {
             listener.as_ref().map(TcpListener::local_addr).transpose()?,
             line.as_ref().map(|(endpoint, _)| endpoint.local_addr()),
         );
+        // What an older version left is made anew; a case whose turn has not come is read from its events.
+        match cases::rebuild(&store, cases::Rebuild::Outdated, |_, _| {}).await {
+            Ok(anew) if anew.cases > 0 => tracing::info!(cases = anew.cases, "views of cases were made anew"),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, "not all views of cases could be made anew: run `hotline cases rebuild`");
+            }
+        }
         if role.takes_calls() {
             house.recover(started).await?;
         }
@@ -167,6 +176,9 @@ impl App {
         house.measure(metrics.clone());
         house.lifecycle.spawn("store", store.clone().listen(house.lifecycle.stopping()));
         if let (Some(listener), Some(draftsman)) = (listener, draftsman) {
+            house.lifecycle.spawn("sweep", store.clone().sweep_loop(house.lifecycle.stopping()));
+            let auditor = Auditor::new(store.clone(), house.archive.papers(), Some(house.vault.clone()));
+            house.lifecycle.spawn("audit", auditor.export_loop(house.lifecycle.stopping()));
             house.serve(listener, tls.clone(), metrics, draftsman);
         }
         let first = users.init().await?;

@@ -5,12 +5,14 @@
 //! * [`speech`] installs and checks the models, and hears: voice detection, utterances, Whisper in a process of its own.
 //! * [`drafting`] turns words into the fields of a case, each with the seconds that prove it.
 //! * [`cases`] are the services over [`domain`]'s case state machine; [`jobs`] is the durable work between the rooms.
+//! * [`audit`] signs and checks the chain of who read, revealed, exported, logged in and changed rights.
 //! * [`store`] keeps rows; [`http`] is the door for people and other systems; [`cli`] for administrators.
 //! * [`app`] is the only one that knows everybody.
 //!
 //! `docs/ARCHITECTURE.md` has the map; `tests/it/layers.rs` holds which room may know which.
 
 pub mod app;
+pub mod audit;
 pub mod call;
 pub mod cases;
 pub mod cli;

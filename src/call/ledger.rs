@@ -10,6 +10,7 @@ use tracing::{error, info};
 
 use crate::{
     domain::{
+        announcement::Announcement,
         call::{EndReason, RecordingState},
         time::UnixMs,
     },
@@ -92,12 +93,15 @@ pub(super) async fn keep(mut row: CallRow, mut notes: mpsc::Receiver<Note>, queu
 
 async fn begin(store: &Store, row: &CallRow) -> Result<(), JobError> {
     let mut tx = store.begin().await?;
-    tx.add_call(row).await?;
+    if tx.add_call(row).await? {
+        tx.announce(Announcement::call_begun(row.id));
+    }
     Ok(tx.commit().await?)
 }
 
 async fn answered(store: &Store, row: &CallRow, at: UnixMs) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
     tx.call_answered(row.id, at, RecordingState::Recording).await?;
+    tx.announce(Announcement::call_answered(row.id));
     tx.commit().await
 }

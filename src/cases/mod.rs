@@ -4,11 +4,14 @@
 //! ([`Cases::run`]), what a dead process left behind is taken up again ([`recover`]), and what was kept long enough is
 //! deleted ([`upkeep_loop`]).
 
+mod corrections;
 mod drafter;
 mod open;
+mod rebuild;
 mod recover;
 mod reveal;
 mod sight;
+mod snapshot;
 mod upkeep;
 mod view;
 
@@ -18,6 +21,7 @@ use serde_json::Value;
 
 use crate::{
     domain::{
+        announcement::Announcement,
         calendar::{CalendarError, WorkCalendar},
         case::{Actor, By, Case, Command, Event, Facts, Inlet, Parent, Recorded, Refusal, ReplayError, State},
         city::City,
@@ -26,17 +30,20 @@ use crate::{
         time::UnixMs,
         transcript::{Channel, Transcript},
     },
-    store::{CallbackKind, CaseFilter, CaseRow, Store, StoreError, StoredEvent, Tx},
+    store::{CallbackKind, CaseFilter, Store, StoreError, StoredEvent, Tx},
 };
 
+pub use corrections::Correction;
 pub use drafter::{Draftsman, drafter_loop};
 pub use open::NewCase;
+pub use rebuild::{Rebuild, RebuildError, Rebuilt, rebuild};
 pub use recover::{RecoverError, Recovered, import, late_loop, recover};
 pub use reveal::{Reason, Reveal};
 pub use upkeep::{Deleted, delete_old, hash_callers, upkeep_loop};
 pub use view::{Clocks, EventView, Fields, OccurredView, OrderView, View};
 
 use sight::Sight;
+use snapshot::{case_in, case_of, row_of};
 
 /// The services. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -153,7 +160,7 @@ impl Cases {
         let next = rows.last().map(|row| row.id).filter(|_| more);
         let mut views = Vec::with_capacity(rows.len());
         for row in rows {
-            let case = Case::replay(row.id, history(self.store.case_events(row.id).await?)?)?;
+            let case = case_of(&self.store, row).await?;
             // What a unit may not read it may not find a case by either.
             let hidden = Sight::of(&case, actor) == Sight::Redacted;
             if hidden && q.as_deref().is_some_and(|words| !case.number.contains(words.trim())) {
@@ -195,9 +202,10 @@ impl Cases {
         for case in involved {
             tx.lock_case(case).await?;
         }
-        let events = history(tx.case_events(id).await?)?;
-        let mut case = visible(id, events.clone(), actor)?;
+        let row = tx.case_row(id).await?.ok_or(CaseError::NotFound(id))?;
+        let mut case = shown(case_in(&mut tx, row).await?, actor)?;
         if case.version != version {
+            let events = history(tx.case_events(id).await?)?;
             let since = events.iter().filter(|event| event.version > version);
             let since = since.map(|event| EventView::of(event, &case, actor)).collect();
             return Err(CaseError::Stale { id, version: case.version, since });
@@ -260,7 +268,8 @@ impl Cases {
     }
 
     async fn load(&self, id: CaseId, actor: &Actor) -> Result<Case, CaseError> {
-        visible(id, history(self.store.case_events(id).await?)?, actor)
+        let row = self.store.case_row(id).await?.ok_or(CaseError::NotFound(id))?;
+        shown(case_of(&self.store, row).await?, actor)
     }
 
     async fn parent(&self, tx: &mut Tx, id: Option<CaseId>, actor: &Actor) -> Result<Option<Case>, CaseError> {
@@ -278,8 +287,12 @@ fn visible(id: CaseId, history: Vec<Recorded>, actor: &Actor) -> Result<Case, Ca
     if history.is_empty() {
         return Err(CaseError::NotFound(id));
     }
-    let case = Case::replay(id, history)?;
-    if case.is_visible_to(actor) { Ok(case) } else { Err(CaseError::NotFound(id)) }
+    shown(Case::replay(id, history)?, actor)
+}
+
+/// The case, if the actor may know of it.
+fn shown(case: Case, actor: &Actor) -> Result<Case, CaseError> {
+    if case.is_visible_to(actor) { Ok(case) } else { Err(CaseError::NotFound(case.id)) }
 }
 
 async fn is_recorded(tx: &mut Tx, call: Option<CallId>) -> Result<bool, StoreError> {
@@ -308,6 +321,7 @@ async fn begin(
     if case.uploader.is_some() {
         tx.put_case_units(id, &case.units()).await?;
     }
+    tx.announce(Announcement::draft(&case));
     Ok(case)
 }
 
@@ -315,6 +329,7 @@ async fn begin(
 async fn append(tx: &mut Tx, case: &mut Case, event: Event, by: By, now: UnixMs) -> Result<(), CaseError> {
     let before = case.version;
     let dispatched = matches!(event, Event::Dispatch { .. });
+    let name = name_of(&event);
     let recorded = case.record(event, by, now)?;
     tx.append_event(case.id, &stored(&recorded)).await?;
     if !tx.update_case(&row_of(case), before).await? {
@@ -324,24 +339,14 @@ async fn append(tx: &mut Tx, case: &mut Case, event: Event, by: By, now: UnixMs)
     if dispatched {
         tx.put_case_units(case.id, &case.units()).await?;
     }
-    Ok(())
+    tx.announce(Announcement::case(case, &name));
+    corrections::note(tx, case, &recorded).await
 }
 
-fn row_of(case: &Case) -> CaseRow {
-    let fields = &case.fields;
-    let words = [&fields.title, &fields.description, &fields.address].map(|field| field.value.as_deref());
-    let search =
-        std::iter::once(case.number.as_str()).chain(words.into_iter().flatten()).collect::<Vec<_>>().join("\n");
-    CaseRow {
-        id: case.id,
-        number: case.number.clone(),
-        version: case.version,
-        state: case.state().as_str().into(),
-        channel: view::word(&case.inlet),
-        call_id: case.call,
-        unit_due: case.unit_due(),
-        search,
-    }
+/// What an event is called in the history.
+fn name_of(event: &Event) -> String {
+    let json = serde_json::to_value(event).unwrap_or_default();
+    json["event"].as_str().unwrap_or_default().to_owned()
 }
 
 fn stored(recorded: &Recorded) -> StoredEvent {

@@ -7,6 +7,7 @@ use crate::domain::{
     role::Role,
     transcript::{Channel, Transcript, Utterance},
 };
+use crate::store::Once;
 
 /// Longest text of a request, characters.
 const LONGEST: usize = 5_000;
@@ -26,9 +27,17 @@ pub struct NewCase {
 impl Cases {
     /// Makes the case of a request, its fields filled from its words as a call's are from what was heard.
     ///
+    /// * `once` — the request's key: settled with the case, so that a repeated request makes no second one.
+    ///
     /// # Errors
     /// An inlet that is not the actor's, no text, or a field that cannot be taken.
-    pub async fn open(&self, new: NewCase, draftsman: Draftsman, actor: &Actor) -> Result<View, CaseError> {
+    pub async fn open(
+        &self,
+        new: NewCase,
+        draftsman: Draftsman,
+        once: Option<Once>,
+        actor: &Actor,
+    ) -> Result<View, CaseError> {
         let role = may_open(new.inlet, actor)?;
         let text = new.text.trim().to_owned();
         if !(1..=LONGEST).contains(&text.chars().count()) {
@@ -46,6 +55,9 @@ impl Cases {
         let mut tx = self.store.begin().await?;
         let by = actor.acting_as(Some(role));
         let case: Case = begin(&mut tx, new.inlet, None, Some(text), fields, by).await?;
+        if let Some(once) = &once {
+            tx.settles(once);
+        }
         tx.commit().await?;
         tracing::info!(case.id = %case.id, case.number, inlet = ?new.inlet, "case opened");
         Ok(View::of(&case, actor, &self.city, now))

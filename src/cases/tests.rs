@@ -1,5 +1,7 @@
 //! Stories from the heard call to the dispatched case, on a real database.
 
+mod views;
+
 use std::time::Duration;
 
 use serde_json::json;

@@ -208,6 +208,10 @@ mod tests {
                     call_id: Some(call),
                     unit_due: None,
                     search: String::new(),
+                    view: String::new(),
+                    shape: 0,
+                    created: self.test.clock.now(),
+                    updated: self.test.clock.now(),
                 };
                 tx.add_case(&case).await.expect("a case");
                 tx.call_made_case(call, case.id).await.expect("linked");

@@ -1,5 +1,7 @@
 //! The command line: one file a subcommand, thin. Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 
+mod audit;
+mod cases;
 mod classify;
 mod config;
 mod db;
@@ -47,6 +49,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Checks and exports the chain of who read, revealed, exported, logged in and changed rights.
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Looks after what is derived from the cases' histories.
+    #[command(subcommand)]
+    Cases(cases::Command),
     /// Trains and measures the category classifier.
     #[command(subcommand)]
     Classify(classify::Command),
@@ -123,6 +131,8 @@ pub fn run() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = Cli::parse();
     let outcome = match &cli.command {
+        Command::Audit(command) => audit::run(&cli, command),
+        Command::Cases(command) => cases::run(&cli, command),
         Command::Classify(command) => classify::run(&cli, command),
         Command::Config(command) => config::run(&cli, command),
         Command::Db(command) => db::run(&cli, command),

@@ -17,6 +17,11 @@ macro_rules! id {
             pub const fn new(uuid: Uuid) -> Self {
                 Self(uuid)
             }
+
+            /// Its 128 bits; ids that were made later have larger ones.
+            pub const fn as_u128(self) -> u128 {
+                self.0.as_u128()
+            }
         }
 
         impl fmt::Display for $name {

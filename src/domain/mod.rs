@@ -2,6 +2,7 @@
 //!
 //! Everything here is a value or a pure function, so the rules of the trade can be read and tested on their own.
 
+pub mod announcement;
 pub mod audit;
 pub mod calendar;
 pub mod call;
@@ -14,3 +15,4 @@ pub mod retention;
 pub mod role;
 pub mod time;
 pub mod transcript;
+pub mod words;

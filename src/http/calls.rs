@@ -8,7 +8,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     App,
+    audit::note,
     extract::{Asked, Body, HoldCalls, Id, RevealCalls, SeeCalls, Who},
+    idempotency::Secret,
     problem::{Kind, Problem},
     rights::Right,
     view::{Moment, Page, after, limit},
@@ -160,7 +162,7 @@ async fn hold(
     Ok(Json(CallView::of(call)))
 }
 
-/// What was said; empty and not final until the recording was heard.
+/// What was said; empty and not final until the recording was heard. Each reading is noted in the audit.
 ///
 /// Who may not hear the sound finds numbers masked, and of a secret caller nothing.
 #[utoipa::path(get, path = "/api/v1/calls/{id}/transcript", tag = "calls", params(("id" = String, Path, format = Uuid, description = "The call")),
@@ -171,7 +173,8 @@ async fn transcript(
     Id(id): Id<CallId>,
 ) -> Result<Json<Transcript>, Problem> {
     let call = find(&app, id).await?;
-    let transcript = app.store.transcript(id).await?.unwrap_or_default();
+    let Some(transcript) = app.store.transcript(id).await? else { return Ok(Json::default()) };
+    note(&app, &who.user, Action::TranscriptRead, format!("call:{id}"), json!({})).await?;
     let (hears, actor) = (who.may(Right::HearCalls), who.actor());
     Ok(Json(if hears { transcript } else { app.cases.dim_transcript(transcript, call.case_id, &actor).await? }))
 }
@@ -192,8 +195,8 @@ async fn reveal(
     who: Who<RevealCalls>,
     Id(id): Id<CallId>,
     Body(wish): Body<Reveal>,
-) -> Result<Json<Revealed>, Problem> {
-    Ok(Json(Revealed { caller: app.cases.reveal_caller(id, &wish, &who.actor()).await? }))
+) -> Result<Secret<Revealed>, Problem> {
+    Ok(Secret(Revealed { caller: app.cases.reveal_caller(id, &wish, &who.actor()).await? }))
 }
 
 /// How fine an outline is wanted.

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::State as Of,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::IntoResponse,
 };
 use serde::{Deserialize, Serialize};
@@ -13,16 +13,19 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     App,
+    condition::{Tagged, version},
     extract::{Action, Asked, Body, Id, MoveCases, OpenCases, RevealCases, SeeCases, Who, unreadable},
+    idempotency::{Keyed, Secret},
     problem::{Kind, Problem},
     view::{Page, after, limit},
 };
 use crate::{
     cases::{CaseError, EventView, NewCase, Reveal, View, Wanted},
     domain::{
-        case::{Command, Edits, Inlet, Refusal, State},
+        case::{Actor, Command, Edits, Inlet, Refusal, State},
         ids::CaseId,
     },
+    store::UserRow,
 };
 
 /// Longest search, characters.
@@ -35,6 +38,11 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(act))
         .routes(routes!(reveal))
         .routes(routes!(events))
+}
+
+/// The person as cases know them.
+pub(super) fn actor_of(user: UserRow) -> Actor {
+    Actor::Person { user: user.id, name: user.name, roles: user.roles, unit: user.unit }
 }
 
 /// Which cases.
@@ -87,6 +95,7 @@ pub(super) struct OpenRequest {
 ///
 /// `unit_upload` is the units' own; every other inlet is the centre's.
 #[utoipa::path(post, path = "/api/v1/cases", tag = "cases", request_body = OpenRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same key and body, it gets the first answer")),
     responses((status = 201, description = "The draft; `Location` names it", body = View),
         (status = 403, description = "Not for the asking person", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Refused, with the reason", body = Problem, content_type = "application/problem+json"),
@@ -94,12 +103,13 @@ pub(super) struct OpenRequest {
 async fn open(
     Of(app): Of<App>,
     who: Who<OpenCases>,
+    Keyed(once): Keyed,
     Body(mut body): Body<Map<String, Value>>,
 ) -> Result<impl IntoResponse, Problem> {
     let (inlet, text) = (taken(&mut body, "channel")?, taken(&mut body, "text")?);
     let fields: Edits = serde_path_to_error::deserialize(Value::Object(body)).map_err(|error| unreadable(&error))?;
     let new = NewCase { inlet, text, fields };
-    let view = app.cases.open(new, app.draftsman.clone(), &who.actor()).await?;
+    let view = app.cases.open(new, app.draftsman.clone(), once, &who.actor()).await?;
     let place = [(header::LOCATION, format!("/api/v1/cases/{}", view.id))];
     Ok((StatusCode::CREATED, place, Json(view)))
 }
@@ -132,29 +142,32 @@ async fn reveal(
     who: Who<RevealCases>,
     Id(id): Id<CaseId>,
     Body(wish): Body<Reveal>,
-) -> Result<Json<Revealed>, Problem> {
-    Ok(Json(Revealed { fields: app.cases.reveal(id, &wish, &who.actor()).await? }))
+) -> Result<Secret<Revealed>, Problem> {
+    Ok(Secret(Revealed { fields: app.cases.reveal(id, &wish, &who.actor()).await? }))
 }
 
 /// One case, with what the asking person may do now.
 #[utoipa::path(get, path = "/api/v1/cases/{id}", tag = "cases", params(("id" = String, Path, format = Uuid, description = "The case")),
-    responses((status = 200, description = "The case", body = View), (status = "default", response = super::docs::AnyProblem)))]
-async fn one(Of(app): Of<App>, who: Who<SeeCases>, Id(id): Id<CaseId>) -> Result<Json<View>, Problem> {
-    Ok(Json(app.cases.get(id, &who.actor()).await?))
+    responses((status = 200, description = "The case", body = View, headers(("ETag" = String, description = "Its version"))),
+        (status = "default", response = super::docs::AnyProblem)))]
+async fn one(Of(app): Of<App>, who: Who<SeeCases>, Id(id): Id<CaseId>) -> Result<Tagged<View>, Problem> {
+    let view = app.cases.get(id, &who.actor()).await?;
+    Ok(Tagged(view.version, view))
 }
 
 /// New values for fields. Fields that are absent stay; `null` empties one. For the description alone: the body is
 /// read key by key, to name the one that is wrong.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct EditRequest {
-    /// The version that was seen.
-    version: u64,
+    /// The version that was seen; may also come as `If-Match`.
+    version: Option<u64>,
     /// May also stand beside `version` one by one.
     fields: Edits,
 }
 
 /// Corrects fields. The machine's values stay in the history.
-#[utoipa::path(patch, path = "/api/v1/cases/{id}", tag = "cases", params(("id" = String, Path, format = Uuid, description = "The case")),
+#[utoipa::path(patch, path = "/api/v1/cases/{id}", tag = "cases",
+    params(("id" = String, Path, format = Uuid, description = "The case"), ("If-Match" = Option<String>, Header, description = "The ETag that was seen")),
     request_body = EditRequest,
     responses((status = 200, description = "The case as it is now", body = View),
         (status = 403, description = "Not for the asking person", body = Problem, content_type = "application/problem+json"),
@@ -165,9 +178,10 @@ async fn edit(
     Of(app): Of<App>,
     who: Who<MoveCases>,
     Id(id): Id<CaseId>,
+    headers: HeaderMap,
     Body(mut body): Body<Map<String, Value>>,
-) -> Result<Json<View>, Problem> {
-    let version = version(&mut body)?;
+) -> Result<Tagged<View>, Problem> {
+    let version = version(&headers, &mut body)?;
     match body.remove("fields") {
         None => {}
         Some(Value::Object(fields)) => body.extend(fields),
@@ -175,14 +189,15 @@ async fn edit(
     }
     let edits: Edits = serde_path_to_error::deserialize(Value::Object(body)).map_err(|error| unreadable(&error))?;
     let command = Command::Edit { fields: Box::new(edits) };
-    Ok(Json(app.cases.run(id, version, command, &who.actor()).await?))
+    let view = app.cases.run(id, version, command, &who.actor()).await?;
+    Ok(Tagged(view.version, view))
 }
 
 /// What an action needs besides the version. For the description alone: each action reads its own keys.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ActionRequest {
-    /// The version that was seen.
-    version: u64,
+    /// The version that was seen; may also come as `If-Match`.
+    version: Option<u64>,
     /// `confirm`: the case was read back to the caller.
     read_back: Option<bool>,
     /// `answer_on_spot`: what the caller was told.
@@ -203,7 +218,8 @@ pub(super) struct ActionRequest {
 
 /// Makes a move: `confirm`, `answer_on_spot`, `refuse`, `void`, `merge_into`, `dispatch`.
 #[utoipa::path(post, path = "/api/v1/cases/{id}/actions/{action}", tag = "cases",
-    params(("id" = String, Path, format = Uuid, description = "The case"), ("action" = String, Path, description = "One of the case's `allowed_actions`")),
+    params(("id" = String, Path, format = Uuid, description = "The case"), ("action" = String, Path, description = "One of the case's `allowed_actions`"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that was seen")),
     request_body = ActionRequest,
     responses((status = 200, description = "The case as it is now", body = View),
         (status = 403, description = "Not for the asking person", body = Problem, content_type = "application/problem+json"),
@@ -215,10 +231,12 @@ async fn act(
     who: Who<MoveCases>,
     Id(id): Id<CaseId>,
     Action(action): Action,
+    headers: HeaderMap,
     Body(mut body): Body<Map<String, Value>>,
-) -> Result<Json<View>, Problem> {
-    let version = version(&mut body)?;
-    Ok(Json(app.cases.act(id, version, &action, Value::Object(body), &who.actor()).await?))
+) -> Result<Tagged<View>, Problem> {
+    let version = version(&headers, &mut body)?;
+    let view = app.cases.act(id, version, &action, Value::Object(body), &who.actor()).await?;
+    Ok(Tagged(view.version, view))
 }
 
 /// A page of a history.
@@ -244,14 +262,6 @@ async fn events(
     let events = app.cases.events(id, &who.actor()).await?;
     let rows = events.into_iter().filter(|event| event.seq > after).take(limit as usize + 1).collect();
     Ok(Json(Page::cut(rows, limit, |event| event.seq.to_string(), |event| event)))
-}
-
-/// Takes the version out of a request.
-fn version(body: &mut Map<String, Value>) -> Result<u64, Problem> {
-    let wrong = || {
-        Kind::BadRequest.because("version: is the number that the case had when it was read").with("field", "version")
-    };
-    body.remove("version").and_then(|version| version.as_u64()).ok_or_else(wrong)
 }
 
 impl From<CaseError> for Problem {

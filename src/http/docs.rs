@@ -22,6 +22,8 @@ use super::{credentials::COOKIE, problem::Problem};
         (name = "calls", description = "Calls, recordings, transcripts"),
         (name = "cases", description = "Cases (工单) and their moves"),
         (name = "callbacks", description = "Whom the line owes a call"),
+        (name = "events", description = "What happens, as it happens"),
+        (name = "audit", description = "Who read, revealed, exported, logged in and changed rights"),
         (name = "sessions", description = "Log-ins of browsers"),
         (name = "me", description = "One's own password, tokens and second factor"),
         (name = "users", description = "Who has a log-in, and what they may do"),

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     App,
+    cases::actor_of,
     credentials::{caller, covers, pay},
     problem::{Kind, Problem},
     rights::{Right, Verdict, judge},
@@ -38,7 +39,7 @@ macro_rules! needs {
 
 needs! {
     OwnAccount SeeCity SeeCalls HearCalls HoldCalls RevealCalls SeeCases MoveCases OpenCases RevealCases SeeCallbacks
-    SeeUsers KeepUsers GrantRoles RecoverTotp
+    SeeCorrections SeeUsers KeepUsers GrantRoles RecoverTotp SeeAudit SeeEvents
 }
 
 /// The person who asks, who has the right `R`.
@@ -85,6 +86,11 @@ impl<R: Needs> FromRequestParts<App> for Who<R> {
     }
 }
 
+/// The person behind a request, whatever they may do.
+pub(super) async fn person(parts: &mut Parts, app: &App) -> Result<Option<UserRow>, Problem> {
+    Ok(caller(parts, app).await?.map(|caller| caller.user))
+}
+
 impl<R> Who<R> {
     /// Whether the person has another right too, and their token covers it.
     pub(super) fn may(&self, right: Right) -> bool {
@@ -93,8 +99,7 @@ impl<R> Who<R> {
 
     /// Who acts, for the services.
     pub(super) fn actor(self) -> Actor {
-        let user = self.user;
-        Actor::Person { user: user.id, name: user.name, roles: user.roles, unit: user.unit }
+        actor_of(self.user)
     }
 }
 

@@ -4,16 +4,20 @@
 //! the table of `rights`. Every error is a problem of RFC 9457 (see `problem`); every request has an id, a limit of
 //! time and of size; every client has a share (see `limits`).
 
+mod audit;
 mod callbacks;
 mod calls;
 mod cases;
 mod certificate;
 mod city;
+mod condition;
 mod credentials;
 mod docs;
 mod door;
 mod extract;
 mod health;
+mod idempotency;
+mod insight;
 mod limits;
 mod me;
 mod names;
@@ -23,6 +27,7 @@ mod recordings;
 mod rights;
 mod serve;
 mod sessions;
+mod stream;
 mod tls;
 mod users;
 mod view;
@@ -44,6 +49,7 @@ pub use limits::Limits;
 pub use rights::{NoRight, Right};
 pub use tls::Tls;
 
+use self::stream::{Feed, Places};
 use crate::{
     cases::{Cases, Draftsman},
     clock::Clock,
@@ -90,7 +96,10 @@ pub async fn serve(
     tls: Option<Tls>,
     stopping: CancellationToken,
 ) -> io::Result<()> {
-    serve::run(router(parts), listener, tls, stopping).await
+    let feed = Feed::new(parts.store.clone(), stopping.clone());
+    let router = router(parts, feed.clone());
+    let (served, ()) = tokio::join!(serve::run(router, listener, tls, stopping), feed.run());
+    served
 }
 
 /// The description of the API, as `/openapi.json` gives it.
@@ -105,6 +114,10 @@ struct App {
     /// Held while the database is asked whether it is there.
     asking: Arc<Mutex<()>>,
     patience: Duration,
+    /// What was announced.
+    feed: Feed,
+    /// Who listens to it.
+    places: Places,
 }
 
 impl Deref for App {
@@ -115,16 +128,18 @@ impl Deref for App {
     }
 }
 
-fn router(parts: Parts) -> Router {
+fn router(parts: Parts, feed: Feed) -> Router {
     let (router, api) = api().split_for_parts();
-    finish(router.merge(SwaggerUi::new("/docs").url("/openapi.json", api)), parts, PATIENCE)
+    finish(router.merge(SwaggerUi::new("/docs").url("/openapi.json", api)), parts, feed, PATIENCE)
 }
 
 /// Puts the layers that every request passes around the routes.
-fn finish(router: Router<App>, parts: Parts, patience: Duration) -> Router {
-    let app = App { parts: Arc::new(parts), asking: Arc::default(), patience };
+fn finish(router: Router<App>, parts: Parts, feed: Feed, patience: Duration) -> Router {
+    let places = Places::new(parts.clock.clone());
+    let app = App { places, parts: Arc::new(parts), asking: Arc::default(), patience, feed };
     router
         .fallback(async || problem::Kind::NotFound.problem())
+        .layer(middleware::from_fn_with_state(app.clone(), idempotency::once))
         .layer(CatchPanicLayer::custom(door::panicked))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(app.clone(), door::pass))
@@ -142,9 +157,12 @@ fn api() -> OpenApiRouter<App> {
         .merge(cases::routes())
         .merge(city::routes())
         .merge(callbacks::routes())
+        .merge(audit::routes())
+        .merge(stream::routes())
         .merge(sessions::routes())
         .merge(me::routes())
         .merge(users::routes())
+        .merge(insight::routes())
 }
 
 #[cfg(test)]

@@ -51,6 +51,11 @@ pub(super) enum Kind {
     Range,
     Refused,
     TooMany,
+    /// The same request, by its key, is still being done.
+    Running,
+    /// It was done, and its answer is not kept.
+    Done,
+    KeyReused,
     /// Too many wrong passwords.
     Locked,
     Internal,
@@ -78,6 +83,9 @@ impl Kind {
             }
             Self::Range => ("range", StatusCode::RANGE_NOT_SATISFIABLE, "The range lies outside of the recording"),
             Self::Refused => ("refused", StatusCode::UNPROCESSABLE_ENTITY, "The rules do not allow this"),
+            Self::Running => ("running", StatusCode::CONFLICT, "The same request is being done"),
+            Self::Done => ("done", StatusCode::CONFLICT, "The same request was done before"),
+            Self::KeyReused => ("key-reused", StatusCode::UNPROCESSABLE_ENTITY, "The key belongs to another request"),
             Self::TooMany => ("too-many", StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
             Self::Locked => ("locked", StatusCode::TOO_MANY_REQUESTS, "Too many log-ins failed"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The server failed"),
@@ -126,7 +134,7 @@ impl Kind {
 }
 
 /// The member that also stands in the header of its name, seconds.
-const RETRY_AFTER: &str = "retry_after";
+pub(super) const RETRY_AFTER: &str = "retry_after";
 
 impl Problem {
     /// Too many requests of one client.

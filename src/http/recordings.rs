@@ -5,19 +5,24 @@ use std::ops::Range;
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use futures::stream;
+use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     App,
+    audit::note,
     calls::sealed,
     extract::{HearCalls, Id, Who},
     problem::{Kind, Problem},
 };
-use crate::{domain::ids::CallId, recording::Archive};
+use crate::{
+    domain::{audit::Action, ids::CallId},
+    recording::Archive,
+};
 
 /// Read and sent at once; a recording of two hours has 230 MB.
 const PIECE: u64 = 256 * 1024;
@@ -26,7 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(recording))
 }
 
-/// The recording: WAV, 8 kHz, 16 bit, left the caller, right everybody else. Each fetch is noted.
+/// The recording: WAV, 8 kHz, 16 bit, left the caller, right everybody else. Each fetch is noted in the audit.
 #[utoipa::path(get, path = "/api/v1/calls/{id}/recording", tag = "calls",
     params(("id" = String, Path, format = Uuid, description = "The call"),
         ("Range" = Option<String>, Header, description = "One range of bytes")),
@@ -39,18 +44,22 @@ async fn recording(
     State(app): State<App>,
     who: Who<HearCalls>,
     Id(id): Id<CallId>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let recording = sealed(&app, id).await?;
     let size = app.archive.size(&recording.key).await?;
     let wanted = wanted(&headers, size, &format!("\"{}\"", recording.sha256));
-    tracing::info!(call.id = %id, user.id = %who.user.id, wanted = ?wanted, "recording fetched");
     let (status, range) = match wanted {
         Wanted::Whole => (StatusCode::OK, 0..size),
         Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         Wanted::Nothing => (StatusCode::NOT_MODIFIED, 0..0),
         Wanted::Outside => return Ok(outside(size)),
     };
+    if method != Method::HEAD && !range.is_empty() {
+        let bytes = json!({ "from": range.start, "to": range.end, "of": size });
+        note(&app, &who.user, Action::RecordingRead, format!("call:{id}"), bytes).await?;
+    }
     let mut response = (status, body(app.archive.clone(), recording.key, range.clone())).into_response();
     describe(response.headers_mut(), status, &range, size, id, &recording.sha256);
     Ok(response)

@@ -4,8 +4,8 @@
 use std::{fmt, str::FromStr};
 
 use crate::domain::role::Role::{
-    self, Agent, Analyst, Auditor, Callback, CityLeader, Dispatcher, DutyOfficial, ExpertAgent, Qc, Reviewer, Secadmin,
-    ShiftLeader, Supervisor, Sysadmin, UnitHandler, UnitLeader, UnitLiaison,
+    self, Agent, Analyst, Auditor, Callback, CityLeader, Dispatcher, DutyOfficial, ExpertAgent, KbEditor, Qc, Reviewer,
+    Secadmin, ShiftLeader, Supervisor, Sysadmin, UnitHandler, UnitLeader, UnitLiaison,
 };
 
 /// Something the door asks for. Its name is what a token's scope is written in.
@@ -33,6 +33,12 @@ pub enum Right {
     /// Names, numbers and addresses of a case, for a purpose.
     RevealCases,
     SeeCallbacks,
+    /// Who read, revealed, exported, logged in and changed rights.
+    SeeAudit,
+    /// The stream of what happens; each event only to those who may see the thing.
+    SeeEvents,
+    /// What operators corrected, without who the callers were.
+    SeeCorrections,
     /// Who has a log-in, and what they may do.
     SeeUsers,
     /// Makes, renames, closes and opens accounts.
@@ -44,7 +50,7 @@ pub enum Right {
 }
 
 /// One line a right: what has to be visible first, and who has it.
-const TABLE: [(Right, Option<Right>, &[Role]); 15] = [
+const TABLE: [(Right, Option<Right>, &[Role]); 18] = [
     (Right::OwnAccount, None, EVERYBODY),
     (Right::SeeCity, None, EVERYBODY),
     (Right::SeeCalls, None, CENTRE),
@@ -77,6 +83,9 @@ const TABLE: [(Right, Option<Right>, &[Role]); 15] = [
         ],
     ),
     (Right::SeeCallbacks, None, &[Agent, ExpertAgent, ShiftLeader, Callback, Qc, Supervisor, Dispatcher, Reviewer]),
+    (Right::SeeAudit, None, &[Auditor]),
+    (Right::SeeEvents, None, CASES),
+    (Right::SeeCorrections, None, &[Analyst, KbEditor, Qc]),
     (Right::SeeUsers, None, &[Sysadmin, Secadmin, Auditor]),
     (Right::KeepUsers, Some(Right::SeeUsers), &[Sysadmin]),
     (Right::GrantRoles, Some(Right::SeeUsers), &[Secadmin]),
@@ -131,6 +140,9 @@ impl Right {
             Self::OpenCases => "open_cases",
             Self::RevealCases => "reveal_cases",
             Self::SeeCallbacks => "see_callbacks",
+            Self::SeeAudit => "see_audit",
+            Self::SeeEvents => "see_events",
+            Self::SeeCorrections => "see_corrections",
             Self::SeeUsers => "see_users",
             Self::KeepUsers => "keep_users",
             Self::GrantRoles => "grant_roles",
@@ -189,7 +201,14 @@ mod tests {
     #[test]
     fn administrators_see_no_calls_and_no_cases() {
         for role in Role::ALL.into_iter().filter(|role| role.is_administrator()) {
-            for right in [Right::SeeCalls, Right::HearCalls, Right::HoldCalls, Right::SeeCases, Right::SeeCallbacks] {
+            for right in [
+                Right::SeeCalls,
+                Right::HearCalls,
+                Right::HoldCalls,
+                Right::SeeCases,
+                Right::SeeCallbacks,
+                Right::SeeCorrections,
+            ] {
                 assert_eq!(judge(right, &[role]), Verdict::Hidden, "{role} {right:?}");
             }
             assert_eq!(judge(Right::SeeCity, &[role]), Verdict::Allowed);

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
+        announcement::Announcement,
         call::{EndReason, RecordingState},
         ids::{CallId, JobId},
         time::UnixMs,
@@ -250,12 +251,16 @@ impl Queue {
         recording: Option<&StoredRecording>,
     ) -> Result<(), JobError> {
         let mut tx = self.store.begin().await?;
+        let known = tx.call(call).await?;
         tx.call_ended(call, at, reason, state, recording).await?;
+        if known.as_ref().is_some_and(|call| call.ended.is_none()) {
+            tx.announce(Announcement::call_ended(call, reason));
+        }
         if recording.is_some() {
             tx.enqueue(Kind::Transcribe, call).await?;
         }
         if recording.is_none() || reason == EndReason::Interrupted {
-            let caller = tx.call(call).await?.and_then(|row| row.caller);
+            let caller = known.and_then(|row| row.caller);
             let why = match reason {
                 EndReason::Cancelled | EndReason::Interrupted => reason.name(),
                 _ => "not_recorded",
@@ -270,6 +275,7 @@ impl Queue {
         let call = job.call()?;
         let mut tx = self.done(job).await?;
         tx.put_transcript(call, transcript).await?;
+        tx.announce(Announcement::transcript(call, transcript.r#final));
         tx.enqueue(Kind::Draft, call).await?;
         Ok(tx.commit().await?)
     }

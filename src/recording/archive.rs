@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
 use super::{
-    CallFacts, Closing, Fetched, Peaks, RecordingError, Sealed, Tap, blocking,
+    CallFacts, Closing, Fetched, Papers, Peaks, RecordingError, Sealed, Tap, blocking,
     fetched::{self, COPIES},
     objects::Objects,
     seal::{self, Leftover},
@@ -91,6 +91,11 @@ impl Archive {
     pub(crate) fn in_folder(folder: &std::path::Path, clock: Clock) -> Self {
         let vault = Vault::in_folder(folder, clock.clone());
         Self::open(&Storage::in_folder(folder), vault, clock).expect("a folder that can be written")
+    }
+
+    /// Small files beside the recordings.
+    pub fn papers(&self) -> Papers {
+        self.0.objects.papers()
     }
 
     /// Begins a recording: `<spool>/<call>.wav` and an early sidecar. Sample 0 is when the media plane is told to

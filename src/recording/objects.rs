@@ -19,7 +19,7 @@ use object_store::{
 use tokio::{io::AsyncWriteExt, sync::Semaphore};
 
 use super::{
-    RecordingError, blocking,
+    Papers, RecordingError, blocking,
     shelf::{self, Opened},
 };
 use crate::vault::{CHUNK, HEAD, Opener, Refused, Sealer, Vault, VaultError, is_sealed};
@@ -151,6 +151,10 @@ impl Objects {
     }
 
     /// The names of all objects, in no order.
+    pub fn papers(&self) -> Papers {
+        Papers::new(Arc::clone(&self.store))
+    }
+
     pub async fn names(&self) -> Result<Vec<String>, RecordingError> {
         let names = self.store.list(None).map_ok(|object| object.location.to_string());
         names.try_collect().await.map_err(|error| self.trouble("", error))

@@ -3,9 +3,13 @@
 use serde_json::Value;
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, sql::sql};
+use super::{
+    Store, StoreError, Tx,
+    codec::{from_json, json},
+    sql::sql,
+};
 use crate::domain::{
-    audit::{Action, Record},
+    audit::{Action, Record, SignedHead},
     ids::UserId,
     time::UnixMs,
 };
@@ -81,14 +85,151 @@ impl Tx {
     }
 }
 
+/// A head that was signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditExport {
+    pub number: u64,
+    /// `2026-11-23`.
+    pub day: String,
+    pub head: SignedHead,
+    /// Whether it was written into the store.
+    pub stored: bool,
+}
+
+/// Which entries a list wants.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    pub user: Option<UserId>,
+    pub action: Option<Action>,
+    pub subject: Option<String>,
+    /// From this moment on.
+    pub from: Option<UnixMs>,
+    /// Before this moment.
+    pub to: Option<UnixMs>,
+    /// The last entry of the page before.
+    pub after: Option<u64>,
+    /// Rows, at most 500.
+    pub limit: u32,
+}
+
+impl Tx {
+    /// Where the chain ends. Nobody appends until this transaction ends.
+    pub async fn hold_audit_head(&mut self) -> Result<(u64, String), StoreError> {
+        let head: (i64, String) = sql("UPDATE audit_head SET seq = seq WHERE id = 1 RETURNING seq, hash")
+            .fetch_one(self.connection())
+            .await
+            .map_err(StoreError::at("holding the audit's head"))?;
+        Ok((unsigned(head.0), head.1))
+    }
+
+    /// The head that was signed last.
+    pub async fn last_audit_export(&mut self) -> Result<Option<AuditExport>, StoreError> {
+        let row: Option<ExportRow> = sql("SELECT * FROM audit_exports ORDER BY number DESC LIMIT 1")
+            .fetch_optional(self.connection())
+            .await
+            .map_err(StoreError::at("reading the audit's last signed head"))?;
+        row.map(ExportRow::read).transpose()
+    }
+
+    /// Keeps a signed head, to be written into the store.
+    pub async fn add_audit_export(&mut self, signed: &SignedHead) -> Result<(), StoreError> {
+        sql("INSERT INTO audit_exports (number, day, head) VALUES ($1, $2, $3)")
+            .bind(signed_number(signed.head.number))
+            .bind(&signed.head.day)
+            .bind(json(signed))
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::at("keeping a signed head"))?;
+        Ok(())
+    }
+
+    /// Notes that a head is in the store.
+    pub async fn audit_export_stored(&mut self, number: u64) -> Result<(), StoreError> {
+        let now = self.now();
+        sql("UPDATE audit_exports SET stored = $2 WHERE number = $1 AND stored IS NULL")
+            .bind(signed_number(number))
+            .bind(now.0)
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::at("noting a stored head"))?;
+        Ok(())
+    }
+}
+
+/// A page of entries, latest first. `$by` is the condition that an index leads to.
+macro_rules! page {
+    ($by:literal) => {
+        concat!(
+            "SELECT * FROM audit WHERE ",
+            $by,
+            " AND (CAST($1 AS TEXT) IS NULL OR user_id = $1) AND (CAST($2 AS TEXT) IS NULL OR action = $2)
+                 AND (CAST($3 AS TEXT) IS NULL OR subject = $3) AND (CAST($4 AS BIGINT) IS NULL OR at >= $4)
+                 AND (CAST($5 AS BIGINT) IS NULL OR at < $5) AND seq < $6
+             ORDER BY seq DESC LIMIT $7"
+        )
+    };
+}
+
 impl Store {
+    /// A page of entries, latest first.
+    pub async fn audit_page(&self, filter: &AuditFilter) -> Result<Vec<AuditRow>, StoreError> {
+        let text = match filter {
+            AuditFilter { subject: Some(_), .. } => page!("subject = $3"),
+            AuditFilter { user: Some(_), .. } => page!("user_id = $1"),
+            AuditFilter { action: Some(_), .. } => page!("action = $2"),
+            _ => page!("seq > 0"),
+        };
+        let rows: Vec<Row> = sql(text)
+            .bind(filter.user.map(|user| user.to_string()))
+            .bind(filter.action.map(Action::as_str))
+            .bind(&filter.subject)
+            .bind(filter.from.map(|at| at.0))
+            .bind(filter.to.map(|at| at.0))
+            .bind(filter.after.map_or(i64::MAX, signed_number))
+            .bind(i64::from(filter.limit.min(500)))
+            .fetch_all(self.readers())
+            .await
+            .map_err(StoreError::at("listing the audit"))?;
+        Ok(rows.into_iter().map(Row::read).collect())
+    }
+
+    /// Where the chain ends, as the database remembers it.
+    pub async fn audit_head(&self) -> Result<(u64, String), StoreError> {
+        let head: (i64, String) = sql("SELECT seq, hash FROM audit_head WHERE id = 1")
+            .fetch_one(self.readers())
+            .await
+            .map_err(StoreError::at("reading the audit's head"))?;
+        Ok((unsigned(head.0), head.1))
+    }
+
+    /// Signed heads in their order, at most 1,000.
+    ///
+    /// * `after` — number of the last one seen, 0 for the beginning.
+    pub async fn audit_exports(&self, after: u64) -> Result<Vec<AuditExport>, StoreError> {
+        let rows: Vec<ExportRow> = sql("SELECT * FROM audit_exports WHERE number > $1 ORDER BY number LIMIT 1000")
+            .bind(signed_number(after))
+            .fetch_all(self.readers())
+            .await
+            .map_err(StoreError::at("listing signed heads"))?;
+        rows.into_iter().map(ExportRow::read).collect()
+    }
+
+    /// Signed heads that are not in the store yet, oldest first, at most 100.
+    pub async fn audit_exports_to_store(&self) -> Result<Vec<AuditExport>, StoreError> {
+        let rows: Vec<ExportRow> = sql("SELECT * FROM audit_exports WHERE stored IS NULL ORDER BY number LIMIT 100")
+            .fetch_all(self.readers())
+            .await
+            .map_err(StoreError::at("listing signed heads"))?;
+        rows.into_iter().map(ExportRow::read).collect()
+    }
+
     /// Entries in their order.
     ///
     /// * `after` — the last one seen, 0 for the beginning.
     /// * `limit` — rows, at most 1,000.
     pub async fn audit_after(&self, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         let rows: Vec<Row> = sql("SELECT * FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2")
-            .bind(i64::try_from(after).unwrap_or(i64::MAX))
+            .bind(signed_number(after))
             .bind(i64::from(limit.min(1_000)))
             .fetch_all(self.readers())
             .await
@@ -102,7 +243,7 @@ fn record(seq: i64, at: UnixMs, entry: AuditEntry, prev: String) -> Record {
     let name = entry.name.chars().take(LONGEST_NAME);
     let name = name.map(|sign| if sign.is_control() { char::REPLACEMENT_CHARACTER } else { sign });
     Record {
-        seq: u64::try_from(seq).unwrap_or(0),
+        seq: unsigned(seq),
         at,
         user: entry.user.map(|user| user.to_string()),
         name: name.collect(),
@@ -110,6 +251,29 @@ fn record(seq: i64, at: UnixMs, entry: AuditEntry, prev: String) -> Record {
         subject: entry.subject,
         detail: entry.detail.to_string(),
         prev,
+    }
+}
+
+fn signed_number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+#[derive(FromRow)]
+struct ExportRow {
+    number: i64,
+    day: String,
+    head: String,
+    stored: Option<i64>,
+}
+
+impl ExportRow {
+    fn read(self) -> Result<AuditExport, StoreError> {
+        let head = from_json("audit_exports", &self.head)?;
+        Ok(AuditExport { number: unsigned(self.number), day: self.day, head, stored: self.stored.is_some() })
     }
 }
 
@@ -129,7 +293,7 @@ struct Row {
 impl Row {
     fn read(self) -> AuditRow {
         let record = Record {
-            seq: u64::try_from(self.seq).unwrap_or(0),
+            seq: unsigned(self.seq),
             at: UnixMs(self.at),
             user: self.user_id,
             name: self.name,

@@ -6,6 +6,7 @@ use super::{
     Store, StoreError, Tx,
     codec::{id, maybe_id},
     database::Dialect,
+    search,
     sql::sql,
 };
 use crate::domain::{
@@ -28,8 +29,14 @@ pub struct CaseRow {
     pub call_id: Option<CallId>,
     /// When the leading unit's answer is due.
     pub unit_due: Option<UnixMs>,
-    /// Text that `q` is looked for in.
+    /// Text that `q` is looked for in, lower case.
     pub search: String,
+    /// The case as its events have made it, JSON of the domain.
+    pub view: String,
+    /// How `view` is written; 0 where it was never made.
+    pub shape: i64,
+    pub created: UnixMs,
+    pub updated: UnixMs,
 }
 
 /// One event as stored; the documents are the domain's to read.
@@ -90,9 +97,9 @@ impl Tx {
 
     /// Adds the row of a new case. [`StoreError::Duplicate`] when its call has a case already.
     pub async fn add_case(&mut self, row: &CaseRow) -> Result<(), StoreError> {
-        let now = self.now().0;
-        sql("INSERT INTO cases (id, number, version, state, channel, call_id, unit_due, search, created, updated)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)")
+        sql("INSERT INTO cases (id, number, version, state, channel, call_id, unit_due, search, view, shape, created,
+                updated)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
         .bind(row.id.to_string())
         .bind(&row.number)
         .bind(signed(row.version))
@@ -101,11 +108,14 @@ impl Tx {
         .bind(row.call_id.map(|id| id.to_string()))
         .bind(row.unit_due.map(|at| at.0))
         .bind(row.search.to_lowercase())
-        .bind(now)
+        .bind(&row.view)
+        .bind(row.shape)
+        .bind(row.created.0)
+        .bind(row.updated.0)
         .execute(self.connection())
         .await
         .map_err(StoreError::at("adding a case for this call"))?;
-        Ok(())
+        self.put_words(row.id, &row.search).await
     }
 
     /// Brings the row up to the events.
@@ -113,20 +123,32 @@ impl Tx {
     /// * `before` — the version the events were decided on.
     /// * returns — false if the case has another version by now; then nothing was changed.
     pub async fn update_case(&mut self, row: &CaseRow, before: u64) -> Result<bool, StoreError> {
-        let now = self.now().0;
-        let done = sql("UPDATE cases SET version = $2, state = $3, unit_due = $4, search = $5, updated = $6
-             WHERE id = $1 AND version = $7")
+        let done = sql("UPDATE cases SET version = $2, state = $3, unit_due = $4, search = $5, view = $6, shape = $7,
+                updated = $8
+             WHERE id = $1 AND version = $9")
         .bind(row.id.to_string())
         .bind(signed(row.version))
         .bind(&row.state)
         .bind(row.unit_due.map(|at| at.0))
         .bind(row.search.to_lowercase())
-        .bind(now)
+        .bind(&row.view)
+        .bind(row.shape)
+        .bind(row.updated.0)
         .bind(signed(before))
         .execute(self.connection())
         .await
         .map_err(StoreError::at("updating a case"))?;
-        Ok(done == 1)
+        if done != 1 {
+            return Ok(false);
+        }
+        sql("UPDATE case_units SET state = $2 WHERE case_id = $1 AND state <> $2")
+            .bind(row.id.to_string())
+            .bind(&row.state)
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::at("noting the state of a case"))?;
+        self.put_words(row.id, &row.search).await?;
+        Ok(true)
     }
 
     /// Says which units have a part in a case.
@@ -135,7 +157,7 @@ impl Tx {
         let gone = sql("DELETE FROM case_units WHERE case_id = $1").bind(case.to_string());
         gone.execute(self.connection()).await.map_err(&failed)?;
         for unit in units {
-            sql("INSERT INTO case_units (unit, case_id) VALUES ($1, $2)")
+            sql("INSERT INTO case_units (unit, case_id, state) SELECT $1, id, state FROM cases WHERE id = $2")
                 .bind(*unit)
                 .bind(case.to_string())
                 .execute(self.connection())
@@ -165,6 +187,16 @@ impl Tx {
         events(sql(EVENTS).bind(case.to_string()).fetch_all(self.connection()).await)
     }
 
+    /// The row of a case as this transaction sees it.
+    pub async fn case_row(&mut self, case: CaseId) -> Result<Option<CaseRow>, StoreError> {
+        let row: Option<Row> = sql(ROW)
+            .bind(case.to_string())
+            .fetch_optional(self.connection())
+            .await
+            .map_err(StoreError::at("reading a case"))?;
+        row.map(Row::read).transpose()
+    }
+
     /// The case that a call made.
     pub async fn case_of_call(&mut self, call: CallId) -> Result<Option<CaseId>, StoreError> {
         let row: Option<(String,)> = sql("SELECT id FROM cases WHERE call_id = $1")
@@ -184,7 +216,7 @@ impl Store {
 
     /// The row of a case.
     pub async fn case_row(&self, case: CaseId) -> Result<Option<CaseRow>, StoreError> {
-        let row: Option<Row> = sql("SELECT * FROM cases WHERE id = $1")
+        let row: Option<Row> = sql(ROW)
             .bind(case.to_string())
             .fetch_optional(self.readers())
             .await
@@ -194,43 +226,17 @@ impl Store {
 
     /// Rows of cases, latest first.
     pub async fn case_rows(&self, filter: &CaseFilter) -> Result<Vec<CaseRow>, StoreError> {
-        let rows: Vec<Row> = sql(PAGE)
-            .bind(&filter.state)
-            .bind(&filter.unit)
-            .bind(filter.q.as_deref().map(pattern))
-            .bind(filter.overdue_at.map(|at| at.0))
-            .bind(filter.after.map(|id| id.to_string()))
-            .bind(i64::from(filter.limit.min(500)))
-            .fetch_all(self.readers())
-            .await
-            .map_err(StoreError::at("listing cases"))?;
+        let Some(page) = search::page(filter, self.dialect()) else { return Ok(Vec::new()) };
+        let rows: Vec<Row> = page.fetch_all(self.readers()).await.map_err(StoreError::at("listing cases"))?;
         rows.into_iter().map(Row::read).collect()
     }
 }
 
 const EVENTS: &str = "SELECT seq, version, at, actor, body FROM case_events WHERE case_id = $1 ORDER BY seq";
 
-const PAGE: &str = "SELECT * FROM cases
-    WHERE (CAST($1 AS TEXT) IS NULL OR state = $1) AND (CAST($2 AS TEXT) IS NULL OR EXISTS (
-            SELECT 1 FROM case_units WHERE case_units.case_id = cases.id AND case_units.unit = $2))
-        AND (CAST($3 AS TEXT) IS NULL OR lower(search) LIKE lower($3) ESCAPE '\\')
-        AND (CAST($4 AS BIGINT) IS NULL OR unit_due < $4) AND (CAST($5 AS TEXT) IS NULL OR id < $5)
-    ORDER BY id DESC LIMIT $6";
+const ROW: &str = "SELECT * FROM cases WHERE id = $1";
 
-/// A `LIKE` pattern that finds `words` anywhere and takes its own signs literally.
-fn pattern(words: &str) -> String {
-    let mut pattern = String::from("%");
-    for sign in words.to_lowercase().chars() {
-        if matches!(sign, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(sign);
-    }
-    pattern.push('%');
-    pattern
-}
-
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
@@ -261,7 +267,7 @@ impl EventRow {
 }
 
 #[derive(FromRow)]
-struct Row {
+pub(super) struct Row {
     id: String,
     number: String,
     version: i64,
@@ -270,10 +276,14 @@ struct Row {
     call_id: Option<String>,
     unit_due: Option<i64>,
     search: String,
+    view: String,
+    shape: i64,
+    created: i64,
+    updated: i64,
 }
 
 impl Row {
-    fn read(self) -> Result<CaseRow, StoreError> {
+    pub(super) fn read(self) -> Result<CaseRow, StoreError> {
         Ok(CaseRow {
             id: id(AT, &self.id)?,
             number: self.number,
@@ -283,6 +293,10 @@ impl Row {
             call_id: maybe_id(AT, self.call_id.as_deref())?,
             unit_due: self.unit_due.map(UnixMs),
             search: self.search,
+            view: self.view,
+            shape: self.shape,
+            created: UnixMs(self.created),
+            updated: UnixMs(self.updated),
         })
     }
 }

@@ -97,6 +97,13 @@ impl Database {
         })
     }
 
+    pub(super) const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite { .. } => Dialect::Sqlite,
+            Self::Postgres { .. } => Dialect::Postgres,
+        }
+    }
+
     pub(super) const fn readers(&self) -> Place<'_> {
         match self {
             Self::Sqlite { readers, .. } => Place::SqlitePool(readers),

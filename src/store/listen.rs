@@ -5,10 +5,12 @@ use std::time::Duration;
 use sqlx::postgres::PgListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Store, StoreError, database::Database};
+use super::{Store, StoreError, database::Database, ring};
 
 /// Somebody left a job behind.
 pub(super) const JOBS: &str = "hotline_jobs";
+/// Somebody announced something.
+pub(super) const NEWS: &str = "hotline_news";
 
 /// How long to wait before listening again once the database was away.
 const AGAIN: Duration = Duration::from_secs(3);
@@ -23,12 +25,13 @@ impl Store {
         loop {
             let heard = async {
                 let mut listener = PgListener::connect_with(pool).await?;
-                listener.listen(JOBS).await?;
+                listener.listen_all([JOBS, NEWS]).await?;
                 // What was committed before the first word is not lost: everybody looks once.
-                self.wake();
+                self.wake(JOBS);
+                self.wake(NEWS);
                 loop {
-                    listener.recv().await?;
-                    self.wake();
+                    let told = listener.recv().await?;
+                    self.wake(told.channel());
                 }
             };
             let trouble: Result<(), sqlx::Error> = tokio::select! {
@@ -46,7 +49,8 @@ impl Store {
         }
     }
 
-    fn wake(&self) {
-        self.0.jobs.send_modify(|commits| *commits = commits.wrapping_add(1));
+    fn wake(&self, channel: &str) {
+        let bells = &self.0.bells;
+        ring(if channel == NEWS { &bells.news } else { &bells.jobs });
     }
 }

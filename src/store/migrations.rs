@@ -32,6 +32,8 @@ migrations! {
     2 "0002_vault"
     3 "0003_people"
     4 "0004_audit"
+    5 "0005_events"
+    6 "0006_cases"
 }
 
 /// Key of the advisory lock under which PostgreSQL's tables are made: `hotline` in ASCII.

@@ -16,37 +16,46 @@ mod callbacks;
 mod calls;
 mod cases;
 mod codec;
+mod corrections;
 mod database;
 mod error;
 mod failures;
+mod idempotency;
 mod jobs;
 mod listen;
 mod marks;
 mod migrations;
 mod retention;
+mod search;
 mod sessions;
 mod sql;
+mod stream;
 mod tokens;
 mod transcripts;
 mod tx;
 mod users;
+mod views;
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-pub use audit::{AuditEntry, AuditRow};
+pub use audit::{AuditEntry, AuditExport, AuditFilter, AuditRow};
 pub use callbacks::{CallbackKind, CallbackRow, CallbackState};
 pub use calls::{CallRow, StoredRecording};
 pub use cases::{CaseFilter, CaseRow, StoredEvent};
+pub use corrections::{CorrectionRow, CorrectionsAfter, Heard};
 pub use error::StoreError;
 pub use failures::FailureRow;
+pub use idempotency::{Claim, Once};
 pub use jobs::{JobRow, JobState};
 pub use retention::OldRecording;
 pub use sessions::SessionRow;
+pub use stream::{StreamBounds, StreamRow};
 pub use tokens::TokenRow;
 pub use tx::Tx;
 pub use users::{RecoveryRow, TotpRow, UserRow};
+pub use views::{CaseAsStored, Which};
 
 use crate::clock::Clock;
 use database::Database;
@@ -60,8 +69,26 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     database: Database,
     clock: Clock,
-    /// Counts commits that left jobs behind, so that a waiting worker wakes up.
+    bells: Bells,
+}
+
+/// Rung by commits, so that who waits for something looks.
+#[derive(Clone, Debug)]
+struct Bells {
+    /// Counts commits that left jobs behind.
     jobs: watch::Sender<u64>,
+    /// Counts commits that announced something.
+    news: watch::Sender<u64>,
+}
+
+impl Default for Bells {
+    fn default() -> Self {
+        Self { jobs: watch::channel(0).0, news: watch::channel(0).0 }
+    }
+}
+
+fn ring(bell: &watch::Sender<u64>) {
+    bell.send_modify(|commits| *commits = commits.wrapping_add(1));
 }
 
 impl Store {
@@ -76,8 +103,7 @@ impl Store {
         let place = database::place(url)?;
         let database = Database::open(url).await?;
         migrations::run(&database, &place, &clock).await?;
-        let (jobs, _) = watch::channel(0);
-        Ok(Self(Arc::new(Inner { database, clock, jobs })))
+        Ok(Self(Arc::new(Inner { database, clock, bells: Bells::default() })))
     }
 
     /// Begins to write; on SQLite it waits for the writer before it.
@@ -86,7 +112,7 @@ impl Store {
     /// When the database is away, or somebody else kept it for too long.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         let inner = self.0.database.begin().await.map_err(StoreError::at("beginning to write"))?;
-        Ok(Tx::new(inner, self.0.clock.clone(), self.0.jobs.clone()))
+        Ok(Tx::new(inner, self.0.clock.clone(), self.0.bells.clone()))
     }
 
     /// Whether the database answers and can be written.
@@ -119,7 +145,16 @@ impl Store {
 
     /// Changes whenever a commit left a job behind: in this process, and with [`Store::listen`] in others.
     pub fn jobs_left(&self) -> watch::Receiver<u64> {
-        self.0.jobs.subscribe()
+        self.0.bells.jobs.subscribe()
+    }
+
+    /// Changes whenever a commit announced something: in this process, and with [`Store::listen`] in others.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.0.bells.news.subscribe()
+    }
+
+    fn dialect(&self) -> database::Dialect {
+        self.0.database.dialect()
     }
 
     fn readers(&self) -> Place<'_> {

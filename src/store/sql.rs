@@ -3,9 +3,11 @@
 //! sqlx types a statement by its database; here the choice is made when it runs, so that a story is written once.
 //! Values are texts and whole numbers, as the tables hold nothing else (see `migrations`).
 
+use std::borrow::Cow;
+
 use futures::future::BoxFuture;
 use sqlx::{
-    FromRow, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool,
+    AssertSqlSafe, FromRow, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool,
     postgres::PgRow,
     query::{Query, QueryAs},
     sqlite::SqliteRow,
@@ -34,23 +36,31 @@ impl<T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unp
 /// caller's own.
 #[must_use = "a statement does nothing until it runs"]
 pub(super) struct Sql {
-    text: &'static str,
+    text: Cow<'static, str>,
     values: Vec<Value>,
 }
 
 /// A statement that stands in the program.
 pub(super) const fn sql(text: &'static str) -> Sql {
-    Sql { text, values: Vec::new() }
+    Sql { text: Cow::Borrowed(text), values: Vec::new() }
+}
+
+/// A statement put together from pieces that stand in the program; what people write goes into its values alone. It is
+/// planned each time for the values at hand.
+pub(super) const fn built(text: String) -> Sql {
+    Sql { text: Cow::Owned(text), values: Vec::new() }
 }
 
 /// The statement as sqlx wants it for one database.
 macro_rules! bound {
-    ($sql:expr, $query:path) => {
-        $sql.values.into_iter().fold($query($sql.text), |query, value| match value {
+    ($sql:expr, $query:path) => {{
+        let stands = matches!($sql.text, Cow::Borrowed(_));
+        let query = $query(AssertSqlSafe($sql.text)).persistent(stands);
+        $sql.values.into_iter().fold(query, |query, value| match value {
             Value::Text(text) => query.bind(text),
             Value::Number(number) => query.bind(number),
         })
-    };
+    }};
 }
 
 impl Sql {

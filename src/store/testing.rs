@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use sqlx::Connection;
 use tempfile::TempDir;
 
-use super::Store;
+use super::{Store, sql::sql};
 use crate::{clock::Clock, domain::time::UnixMs};
 
 /// Monday 2026-11-23, 09:00 in the city.
@@ -42,8 +42,37 @@ impl TestStore {
         Self { store, clock, url, folder }
     }
 
+    /// Runs a statement by hand, as somebody does who meddles with the database.
+    pub(crate) async fn meddle(&self, statement: &'static str) {
+        let mut tx = self.store.begin().await.expect("a writer");
+        sql(statement).execute(tx.connection()).await.expect("meddled");
+        tx.commit().await.expect("committed");
+    }
+
     pub(crate) fn url(&self) -> String {
         self.url.clone()
+    }
+
+    /// Does what only an administrator of the database could: takes the triggers of tables away, then runs statements.
+    pub(crate) async fn tamper(&self, tables: &[&str], statements: &str) {
+        if self.url.starts_with("sqlite:") {
+            let triggers = format!(
+                "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN ('{}')",
+                tables.join("','")
+            );
+            let mut connection = sqlx::SqliteConnection::connect(&self.url).await.expect("the database");
+            let names: Vec<(String,)> =
+                sqlx::query_as(sqlx::AssertSqlSafe(triggers)).fetch_all(&mut connection).await.expect("triggers");
+            let drops: Vec<_> = names.iter().map(|(name,)| format!("DROP TRIGGER {name};")).collect();
+            let all = sqlx::AssertSqlSafe(drops.concat() + statements);
+            sqlx::raw_sql(all).execute(&mut connection).await.expect("as an administrator may");
+        } else {
+            let drops: Vec<_> =
+                tables.iter().map(|table| format!("ALTER TABLE {table} DISABLE TRIGGER ALL;")).collect();
+            let mut connection = sqlx::PgConnection::connect(&self.url).await.expect("the database");
+            let all = sqlx::AssertSqlSafe(drops.concat() + statements);
+            sqlx::raw_sql(all).execute(&mut connection).await.expect("as an administrator may");
+        }
     }
 
     /// The file, where it is SQLite's.

@@ -321,5 +321,9 @@ fn case_row(test: &TestStore, index: u32) -> CaseRow {
         call_id: None,
         unit_due: None,
         search: String::new(),
+        view: "{}".into(),
+        shape: 1,
+        created: MONDAY_NINE,
+        updated: MONDAY_NINE,
     }
 }

@@ -1,14 +1,15 @@
 //! A piece of writing that happens wholly or not at all.
 
-use tokio::sync::watch;
-
 use super::{
-    AuditEntry, StoreError,
+    AuditEntry, Bells, Once, StoreError,
     database::{Dialect, Writing},
-    listen,
+    listen, ring,
     sql::{Place, sql},
 };
-use crate::{clock::Clock, domain::time::UnixMs};
+use crate::{
+    clock::Clock,
+    domain::{announcement::Announcement, time::UnixMs},
+};
 
 /// An open write. Dropping it without [`Tx::commit`] undoes everything.
 ///
@@ -17,27 +18,50 @@ use crate::{clock::Clock, domain::time::UnixMs};
 pub struct Tx {
     inner: Writing,
     clock: Clock,
-    jobs: watch::Sender<u64>,
+    bells: Bells,
     left_jobs: bool,
     /// For the audit, once everything else is written.
     pub(super) entries: Vec<AuditEntry>,
+    /// For the stream, at the very end.
+    pub(super) announcements: Vec<Announcement>,
+    /// Requests that are done with this.
+    pub(super) settled: Vec<Once>,
 }
 
 impl Tx {
-    pub(super) fn new(inner: Writing, clock: Clock, jobs: watch::Sender<u64>) -> Self {
-        Self { inner, clock, jobs, left_jobs: false, entries: Vec::new() }
+    pub(super) fn new(inner: Writing, clock: Clock, bells: Bells) -> Self {
+        let (entries, announcements, settled) = (Vec::new(), Vec::new(), Vec::new());
+        Self { inner, clock, bells, left_jobs: false, entries, announcements, settled }
     }
 
-    /// Makes everything lasting, then wakes workers if jobs were left.
+    /// Makes everything lasting, then wakes who waits for it.
+    ///
+    /// What is appended to a chain comes last, and in one order: others who append wait from there to the end.
     pub async fn commit(mut self) -> Result<(), StoreError> {
+        self.append_settled().await?;
+        if self.left_jobs {
+            self.tell(listen::JOBS).await?;
+        }
         self.append_audit().await?;
-        if self.left_jobs && self.dialect() == Dialect::Postgres {
-            let tell = sql("SELECT CAST(pg_notify($1, current_schema()) AS TEXT)").bind(listen::JOBS);
-            tell.execute(self.connection()).await.map_err(StoreError::at("telling other processes"))?;
+        let announced = self.append_stream().await?;
+        if announced {
+            self.tell(listen::NEWS).await?;
         }
         self.inner.commit().await.map_err(StoreError::at("committing"))?;
         if self.left_jobs {
-            self.jobs.send_modify(|commits| *commits = commits.wrapping_add(1));
+            ring(&self.bells.jobs);
+        }
+        if announced {
+            ring(&self.bells.news);
+        }
+        Ok(())
+    }
+
+    /// Wakes other processes once this is committed; SQLite's find out by themselves.
+    async fn tell(&mut self, channel: &'static str) -> Result<(), StoreError> {
+        if self.dialect() == Dialect::Postgres {
+            let tell = sql("SELECT CAST(pg_notify($1, current_schema()) AS TEXT)").bind(channel);
+            tell.execute(self.connection()).await.map_err(StoreError::at("telling other processes"))?;
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures are what this is for")]
 
+mod cases;
+mod editors;
 #[path = "../it/house.rs"]
 #[expect(dead_code, reason = "the tests use the rest of it")]
 mod house;
@@ -36,6 +38,30 @@ fn main() {
     }
     if wanted("hearing") {
         hearing();
+    }
+    if wanted("cases") {
+        tokio::runtime::Runtime::new().expect("a runtime").block_on(many_cases());
+    }
+    if wanted("editors") {
+        tokio::runtime::Runtime::new().expect("a runtime").block_on(many_editors());
+    }
+}
+
+/// Editors at once on both databases.
+async fn many_editors() {
+    editors::many("SQLite", None).await;
+    if let Some(url) = house::postgres().await {
+        editors::many("PostgreSQL", Some(url)).await;
+    }
+}
+
+/// Lists and searches on both databases.
+async fn many_cases() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| format!("sqlite://{}/{name}.db", folder.path().display());
+    cases::lists("SQLite", &file("small"), &file("large")).await;
+    if let (Some(small), Some(large)) = (house::postgres().await, house::postgres().await) {
+        cases::lists("PostgreSQL", &small, &large).await;
     }
 }
 

@@ -19,6 +19,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("recording", &["clock", "config", "domain", "telemetry", "vault"]),
     ("media", &["clock", "domain", "recording"]),
     ("store", &["clock", "domain", "telemetry"]),
+    ("audit", &["clock", "domain", "recording", "store", "vault"]),
     ("jobs", &["clock", "domain", "store"]),
     (
         "call",

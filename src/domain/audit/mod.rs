@@ -4,11 +4,17 @@
 //! fixed order, each written as a netstring (its length in bytes, `:`, its bytes, `,`), so that no two entries share an
 //! encoding and any other program can compute it.
 
+mod chain;
+mod head;
+
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
+
+pub use chain::{Break, Chain, heads};
+pub use head::{Head, SignedHead};
 
 use super::time::UnixMs;
 

@@ -37,7 +37,7 @@ use super::{
 };
 
 /// A case as its events have made it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Case {
     pub id: CaseId,
     /// `20261123-000017`.
@@ -70,7 +70,7 @@ pub struct Case {
 }
 
 /// What has named a person in a case, to be hidden from those who may not see it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Persons {
     pub names: Vec<String>,
     pub addresses: Vec<String>,
@@ -89,7 +89,8 @@ impl Persons {
 }
 
 /// Where a case stands, with what is true only there.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Phase {
     Draft,
     Registered,
@@ -107,7 +108,8 @@ pub enum Phase {
 }
 
 /// How a case ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// 即时答复: in the call itself.
     AnsweredOnSpot { answer_text: String },
@@ -146,7 +148,7 @@ pub enum Inlet {
 }
 
 /// One unit's part of a case.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     pub unit: String,
     pub part: Part,

@@ -9,6 +9,7 @@ use super::super::{
     App,
     docs::AnyProblem,
     extract::{Body, Id, OwnAccount, Who},
+    idempotency::Secret,
     problem::{Kind, Problem},
     rights::Right,
     view::{Moment, Page},
@@ -90,12 +91,13 @@ async fn list(State(app): State<App>, who: Who<OwnAccount>) -> Result<Json<Page<
 
 /// Makes a token. It never may more than its person may at the moment; one made with a token may no more than that.
 #[utoipa::path(post, path = "/api/v1/me/tokens", tag = "me", request_body = TokenRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same key and body, it is not made again: 409")),
     responses((status = 201, description = "The token, shown this once", body = NewTokenView), (status = "default", response = AnyProblem)))]
 async fn make(
     State(app): State<App>,
     who: Who<OwnAccount>,
     Body(request): Body<TokenRequest>,
-) -> Result<(StatusCode, Json<NewTokenView>), Problem> {
+) -> Result<(StatusCode, Secret<NewTokenView>), Problem> {
     for name in request.scope.iter().flatten() {
         let unknown = |error: super::super::rights::NoRight| {
             Kind::BadRequest.because(format!("scope: {error}")).with("field", "scope")
@@ -104,7 +106,7 @@ async fn make(
     }
     let new = NewToken { name: request.name, scope: request.scope, days: request.days };
     let (token, row) = app.users.make_token(&By::from(&who.user), &who.user, new, who.token()).await?;
-    Ok((StatusCode::CREATED, Json(NewTokenView { token: token.0, about: row.into() })))
+    Ok((StatusCode::CREATED, Secret(NewTokenView { token: token.0, about: row.into() })))
 }
 
 /// Takes one of one's own tokens back.

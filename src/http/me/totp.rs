@@ -1,6 +1,6 @@
 //! One's own second factor.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -9,6 +9,7 @@ use super::super::{
     App,
     docs::AnyProblem,
     extract::{Body, OwnAccount, Who},
+    idempotency::Secret,
     problem::Problem,
 };
 use crate::telemetry::Private;
@@ -51,9 +52,9 @@ pub(super) struct RemovalRequest {
     responses((status = 201, description = "The secret, shown this once", body = EnrolmentView),
         (status = 422, description = "There is one already", body = Problem, content_type = "application/problem+json"),
         (status = "default", response = AnyProblem)))]
-async fn enrol(State(app): State<App>, who: Who<OwnAccount>) -> Result<(StatusCode, Json<EnrolmentView>), Problem> {
+async fn enrol(State(app): State<App>, who: Who<OwnAccount>) -> Result<(StatusCode, Secret<EnrolmentView>), Problem> {
     let made = app.sessions.enrol_totp(&who.user).await?;
-    Ok((StatusCode::CREATED, Json(EnrolmentView { secret: made.secret.0, otpauth_url: made.url.0 })))
+    Ok((StatusCode::CREATED, Secret(EnrolmentView { secret: made.secret.0, otpauth_url: made.url.0 })))
 }
 
 /// Puts the second factor in force.

@@ -97,7 +97,7 @@ async fn a_handler_that_never_ends_is_cut_off() {
 
 /// Asks other routes behind the same door.
 async fn answered_by(house: &House, routes: Router<super::super::App>, patience: Duration) -> Response {
-    let service = TowerToHyperService::new(super::super::finish(routes, house.parts.clone(), patience));
+    let service = TowerToHyperService::new(super::super::finish(routes, house.parts.clone(), house.feed(), patience));
     let request = Request::get("/").body(Body::empty()).expect("a request");
     service.call(request).await.expect("an answer")
 }

@@ -1,12 +1,17 @@
 //! The door on a real port, with a real database and a real recording in a folder of the test's own.
 
+mod audit;
 mod calls;
 mod cases;
 mod errors;
 mod guard;
+mod once;
+mod insight;
 mod people;
 mod privacy;
 mod roles;
+mod schema;
+mod stream;
 mod tls;
 mod whole;
 
@@ -22,7 +27,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Health, Limits, Part, Parts, Readiness, Tls};
+use super::{Health, Limits, Part, Parts, Readiness, Tls, stream::Feed};
 use crate::{
     cases::{Cases, Drafted, Draftsman},
     clock::Clock,
@@ -62,7 +67,7 @@ struct House {
     parts: Parts,
     readiness: Readiness,
     stop: DropGuard,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// An answer, read to its end.
@@ -100,12 +105,24 @@ impl House {
     /// A door with TLS, or with some parts changed.
     async fn behind(tls: Option<Tls>, change: impl FnOnce(&mut Parts)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite://{}", folder.path().join("hotline.db").display());
+        Self::over(&url, folder, tls, change).await
+    }
+
+    /// One on each database there is.
+    async fn on_every_database() -> Vec<Self> {
+        let mut houses = vec![Self::open().await];
+        if let Some(url) = crate::store::testing::schema().await {
+            houses.push(Self::over(&url, tempfile::tempdir().expect("a folder"), None, |_| {}).await);
+        }
+        houses
+    }
+
+    async fn over(url: &str, folder: TempDir, tls: Option<Tls>, change: impl FnOnce(&mut Parts)) -> Self {
         let clock = Clock::standing_at(NINE);
         // The client speaks TLS with whichever provider the process names; only the first naming counts.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let at = |name: &str| folder.path().join(name);
-        let store = Store::open(&format!("sqlite://{}", at("hotline.db").display()), clock.clone()).await;
-        let store = store.expect("a fresh database");
+        let store = Store::open(url, clock.clone()).await.expect("a fresh database");
         let archive = Archive::in_folder(folder.path(), clock.clone());
         let city = Arc::new(Settings::default().load_city().expect("the demo city"));
         let cases = Cases::new(store.clone(), city.clone()).expect("a usable calendar");
@@ -136,18 +153,12 @@ impl House {
         let stopping = CancellationToken::new();
         tokio::spawn(super::serve(parts.clone(), listener, tls, stopping.clone()));
         let client = reqwest::Client::builder().timeout(Duration::from_mins(1)).build().expect("a client");
-        Self {
-            url,
-            client,
-            store,
-            archive,
-            cases,
-            clock,
-            parts,
-            readiness,
-            stop: stopping.drop_guard(),
-            _folder: folder,
-        }
+        Self { url, client, store, archive, cases, clock, parts, readiness, stop: stopping.drop_guard(), folder }
+    }
+
+    /// A feed that nobody runs.
+    fn feed(&self) -> Feed {
+        Feed::new(self.store.clone(), CancellationToken::new())
     }
 
     /// A token of somebody with this role.

@@ -124,6 +124,21 @@ async fn what_is_masked_is_shown_for_a_purpose_and_the_asking_is_kept() {
 }
 
 #[tokio::test]
+async fn what_was_revealed_is_not_kept_for_who_sends_the_same_key_again() {
+    let house = House::open().await;
+    let (call, case) = dispatched(&house).await;
+    let agent = house.token(Role::Agent).await;
+    let wish = json!({"fields": ["callback_phone"], "reason": "callback", "purpose": "回访群众"}).to_string();
+    for (path, key) in [(format!("/api/v1/cases/{case}/reveal"), "1"), (format!("/api/v1/calls/{call}/reveal"), "2")] {
+        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+        let shown = house.send(Method::POST, &path, &agent, &headers, Some(&wish)).await;
+        assert!(String::from_utf8_lossy(&shown.body).contains("13806352219"));
+        let again = house.send(Method::POST, &path, &agent, &headers, Some(&wish)).await;
+        assert_eq!((again.status, again.problem().as_str()), (StatusCode::CONFLICT, "done"), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_secret_callers_case_tells_a_unit_the_matter_and_the_town_alone() {
     let house = House::open().await;
     let (call, _) = house.call().await;

@@ -1,102 +1,165 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::*;
+use serde_json::json;
 
-/// What the contract promises and this version has.
-const PROMISED: &[&str] = &[
-    "DELETE /api/v1/me/tokens/{id}",
-    "DELETE /api/v1/me/totp",
-    "DELETE /api/v1/sessions/current",
-    "DELETE /api/v1/sessions/{id}",
-    "GET /",
-    "GET /api/v1/callbacks",
-    "GET /api/v1/calls",
-    "GET /api/v1/calls/{id}",
-    "GET /api/v1/calls/{id}/peaks",
-    "GET /api/v1/calls/{id}/recording",
-    "GET /api/v1/calls/{id}/transcript",
-    "GET /api/v1/cases",
-    "GET /api/v1/cases/{id}",
-    "GET /api/v1/cases/{id}/events",
-    "GET /api/v1/categories",
-    "GET /api/v1/me/tokens",
-    "GET /api/v1/places",
-    "GET /api/v1/sessions",
-    "GET /api/v1/sessions/current",
-    "GET /api/v1/units",
-    "GET /api/v1/users",
-    "GET /api/v1/users/{id}",
-    "GET /healthz",
-    "GET /metrics",
-    "GET /readyz",
-    "PATCH /api/v1/cases/{id}",
-    "PATCH /api/v1/users/{id}",
-    "POST /api/v1/calls/{id}/reveal",
-    "POST /api/v1/cases",
-    "POST /api/v1/cases/{id}/actions/{action}",
-    "POST /api/v1/cases/{id}/reveal",
-    "POST /api/v1/me/password",
-    "POST /api/v1/me/tokens",
-    "POST /api/v1/me/totp",
-    "POST /api/v1/me/totp/confirm",
-    "POST /api/v1/sessions",
-    "POST /api/v1/users",
-    "POST /api/v1/users/{id}/actions/disable",
-    "POST /api/v1/users/{id}/actions/enable",
-    "POST /api/v1/users/{id}/actions/reset_password",
-    "POST /api/v1/users/{id}/actions/unlock",
-    "POST /api/v1/users/{id}/totp-recovery",
-    "POST /api/v1/users/{id}/totp-recovery/approve",
-    "PUT /api/v1/users/{id}/roles",
-    "PUT /api/v1/calls/{id}/hold",
-];
+use super::{schema::Api, *};
+
+/// One call of an operation, and the status it has to get.
+struct Try {
+    operation: &'static str,
+    /// Nobody: without a token.
+    role: Option<Role>,
+    path: String,
+    headers: &'static [(&'static str, &'static str)],
+    body: Option<Value>,
+    status: u16,
+}
+
+fn get(operation: &'static str, role: Option<Role>, path: impl Into<String>, status: u16) -> Try {
+    Try { operation, role, path: path.into(), headers: &[], body: None, status }
+}
+
+fn send(operation: &'static str, role: Role, path: impl Into<String>, body: Value, status: u16) -> Try {
+    Try { body: Some(body), ..get(operation, Some(role), path, status) }
+}
+
+/// What the contract promises and this version has: every operation with its answers, good ones and others.
+async fn tries(house: &House) -> Vec<Try> {
+    use Role::{Agent, Analyst, Auditor, Callback, Dispatcher, Qc};
+    let (case, other) = (house.case().await, house.case().await);
+    let row = house.store.case_row(case).await.expect("readable").expect("the case");
+    let (call, missed) = (row.call_id.expect("a phone case"), house.missed_call().await);
+    let (call, case) = (format!("/api/v1/calls/{call}"), format!("/api/v1/cases/{case}"));
+    let nobody = format!("/api/v1/cases/{}", house.clock.uuid());
+    let sound = format!("{call}/recording");
+    let wish = json!({ "reason": "handling", "purpose": "联系群众" });
+    let mut tries = vec![
+        get("GET /", None, "/", 200),
+        get("GET /healthz", None, "/healthz", 200),
+        get("GET /readyz", None, "/readyz", 200),
+        get("GET /metrics", None, "/metrics", 200),
+        get("GET /api/v1/units", Some(Agent), "/api/v1/units", 200),
+        get("GET /api/v1/units", Some(Agent), "/api/v1/units?limit=0", 400),
+        get("GET /api/v1/categories", Some(Agent), "/api/v1/categories?limit=200", 200),
+        get("GET /api/v1/places", Some(Agent), "/api/v1/places", 200),
+        get("GET /api/v1/calls", Some(Agent), "/api/v1/calls", 200),
+        get("GET /api/v1/calls", Some(Auditor), "/api/v1/calls", 404),
+        get("GET /api/v1/calls", None, "/api/v1/calls", 401),
+        get("GET /api/v1/calls/{id}", Some(Agent), call.clone(), 200),
+        get("GET /api/v1/calls/{id}", Some(Agent), format!("/api/v1/calls/{missed}"), 200),
+        get("GET /api/v1/calls/{id}/transcript", Some(Agent), format!("{call}/transcript"), 200),
+        get("GET /api/v1/calls/{id}/peaks", Some(Agent), format!("{call}/peaks?points=10"), 200),
+        get("GET /api/v1/calls/{id}/peaks", Some(Agent), format!("/api/v1/calls/{missed}/peaks"), 404),
+        get("GET /api/v1/calls/{id}/recording", Some(Qc), sound.clone(), 200),
+        get("GET /api/v1/calls/{id}/recording", Some(Analyst), sound.clone(), 403),
+        send("PUT /api/v1/calls/{id}/hold", Role::ShiftLeader, format!("{call}/hold"), json!({ "hold": true }), 200),
+        send("POST /api/v1/calls/{id}/reveal", Agent, format!("{call}/reveal"), wish.clone(), 200),
+        send("POST /api/v1/cases/{id}/reveal", Agent, format!("{case}/reveal"), wish.clone(), 200),
+        send("POST /api/v1/cases/{id}/reveal", Analyst, format!("{case}/reveal"), wish, 403),
+        send("POST /api/v1/cases", Agent, "/api/v1/cases", json!({ "channel": "web", "text": "三号楼停水了。" }), 201),
+        send("POST /api/v1/cases", Agent, "/api/v1/cases", json!({ "channel": "web" }), 400),
+        get("GET /api/v1/callbacks", Some(Callback), "/api/v1/callbacks", 200),
+        get("GET /api/v1/cases", Some(Agent), "/api/v1/cases", 200),
+        get("GET /api/v1/cases/{id}", Some(Agent), case.clone(), 200),
+        get("GET /api/v1/cases/{id}", Some(Agent), nobody, 404),
+        send("PATCH /api/v1/cases/{id}", Agent, case.clone(), json!({ "version": 1, "address": "3号楼" }), 200),
+        send("PATCH /api/v1/cases/{id}", Agent, case.clone(), json!({ "version": 1, "title": "停水" }), 409),
+        send("PATCH /api/v1/cases/{id}", Agent, case.clone(), json!({ "title": "停水" }), 400),
+        send("PATCH /api/v1/cases/{id}", Agent, case.clone(), json!({ "version": 2, "category": "9999" }), 422),
+    ];
+    let act = "POST /api/v1/cases/{id}/actions/{action}";
+    let moved = |action: &str| format!("{case}/actions/{action}");
+    tries.extend([
+        send(act, Agent, moved("confirm"), json!({ "version": 2 }), 422),
+        send(act, Dispatcher, moved("confirm"), json!({ "version": 2, "read_back": true }), 403),
+        send(act, Agent, moved("confirm"), json!({ "version": 2, "read_back": true }), 200),
+        send(act, Dispatcher, moved("dispatch"), json!({ "version": 3, "co": ["HEAT"] }), 200),
+        send(act, Agent, format!("/api/v1/cases/{other}/actions/void"), json!({ "version": 1, "reason": "test" }), 200),
+        get("GET /api/v1/cases/{id}", Some(Agent), case.clone(), 200),
+        get("GET /api/v1/cases/{id}/events", Some(Agent), format!("{case}/events"), 200),
+        get("GET /api/v1/cases", Some(Agent), "/api/v1/cases", 200),
+        get("GET /api/v1/insight/corrections", Some(Analyst), "/api/v1/insight/corrections", 200),
+        get("GET /api/v1/audit", Some(Auditor), "/api/v1/audit", 200),
+        get("GET /api/v1/audit", Some(Auditor), "/api/v1/audit?from=today", 400),
+        get("GET /api/v1/audit/export", Some(Auditor), "/api/v1/audit/export", 200),
+        get("GET /api/v1/events", Some(Agent), "/api/v1/events", 200),
+        get("GET /api/v1/events", Some(Auditor), "/api/v1/events", 404),
+    ]);
+    for (range, status) in [(&[("range", "bytes=0-99")], 206), (&[("range", "bytes=99999999-")], 416)] {
+        let operation = "GET /api/v1/calls/{id}/recording";
+        tries.push(Try { headers: range, ..get(operation, Some(Qc), sound.clone(), status) });
+    }
+    tries
+}
 
 /// Answered one after the other in the life of an account, see `people`.
 const OF_PEOPLE: &[&str] = &["/api/v1/me", "/api/v1/sessions", "/api/v1/users"];
 
 #[tokio::test]
-async fn every_promised_route_is_described_and_every_described_one_answers() {
+async fn every_promised_operation_is_described_and_every_answer_is_as_described() {
     let house = House::open().await;
-    let case = house.case().await;
-    let call = house.store.case_row(case).await.expect("readable").and_then(|row| row.call_id).expect("a phone case");
-    let (token, leader) = (house.token(Role::Agent).await, house.token(Role::ShiftLeader).await);
-    let api = house.get("/openapi.json", "").await.json();
-    let mut described = BTreeSet::new();
-    for (path, item) in api["paths"].as_object().expect("paths") {
+    let api = Api(house.get("/openapi.json", "").await.json());
+    let mut described = BTreeMap::new();
+    for (path, item) in api.0["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
             let name = format!("{} {path}", method.to_uppercase());
             assert!(operation["summary"].is_string(), "{name} has no sentence");
             if OF_PEOPLE.iter().any(|prefix| path.starts_with(prefix)) {
-                described.insert(name);
                 continue;
             }
-            let id = if path.contains("/cases/") { case.to_string() } else { call.to_string() };
-            let place = path.replace("{id}", &id).replace("{action}", "confirm");
-            let body = serde_json::json!({"version": 1, "address": "3号楼"});
-            let answer = match method.as_str() {
-                "get" => house.get(&place, &token).await,
-                "patch" => house.patch(&place, &token, &body).await,
-                _ if path == "/api/v1/cases" => {
-                    let request = serde_json::json!({"channel": "web", "text": "三号楼从昨天晚上就停水了。"});
-                    house.post(&place, &token, &request).await
-                }
-                _ if path.ends_with("/reveal") => {
-                    let wish = serde_json::json!({"reason": "handling", "purpose": "联系群众"});
-                    house.post(&place, &token, &wish).await
-                }
-                "put" => house.put(&place, &leader, &serde_json::json!({"hold": true})).await,
-                _ => house.post(&place, &token, &serde_json::json!({"version": 9})).await,
-            };
-            let right = match path.as_str() {
-                "/api/v1/cases" if method == "post" => StatusCode::CREATED,
-                _ if method == "post" && path.ends_with("/{action}") => StatusCode::CONFLICT,
-                _ => StatusCode::OK,
-            };
-            assert_eq!(answer.status, right, "{name}");
-            described.insert(name);
+            described.insert(name, operation);
         }
     }
-    assert_eq!(described, PROMISED.iter().map(ToString::to_string).collect());
+    let tries = tries(&house).await;
+    let tried: BTreeSet<_> = tries.iter().map(|it| it.operation.to_owned()).collect();
+    assert_eq!(described.keys().cloned().collect::<BTreeSet<_>>(), tried, "each is tried and each is described");
+    let mut wrong = Vec::new();
+    for Try { operation, role, path, headers, body, status } in tries {
+        let token = match role {
+            Some(role) => house.token(role).await,
+            None => String::new(),
+        };
+        let method: Method = operation.split(' ').next().and_then(|method| method.parse().ok()).expect("a method");
+        let kind = [("content-type", "application/json")];
+        let headers: Vec<_> = headers.iter().chain(kind.iter().filter(|_| body.is_some())).copied().collect();
+        let body = body.map(|body| body.to_string());
+        let (answered, kind, body) = if operation == "GET /api/v1/events" && status == 200 {
+            // It has no end; its beginning is an answer too.
+            let answer = house.client.get(format!("{}{path}", house.url)).bearer_auth(&token).send().await;
+            let mut answer = answer.expect("an answer");
+            let kind = answer.headers()["content-type"].to_str().expect("text").to_owned();
+            (answer.status().as_u16(), kind, answer.chunk().await.expect("a piece").unwrap_or_default().to_vec())
+        } else {
+            let answer = house.send(method, &path, &token, &headers, body.as_deref()).await;
+            (answer.status.as_u16(), answer.header("content-type").to_owned(), answer.body)
+        };
+        let name = format!("{operation} as {role:?} at {path}");
+        if answered != status {
+            wrong.push(format!("{name}: {answered} and not {status}: {}", String::from_utf8_lossy(&body)));
+        }
+        wrong.extend(
+            api.check(described[operation], answered, &kind, &body).into_iter().map(|it| format!("{name}: {it}")),
+        );
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn the_version_that_was_seen_may_come_as_a_tag() {
+    let house = House::open().await;
+    let path = format!("/api/v1/cases/{}", house.case().await);
+    let agent = house.token(Role::Agent).await;
+    let seen = house.get(&path, &agent).await;
+    assert_eq!(seen.header("etag"), "\"1\"");
+    let edit = async |tag: &str| {
+        let headers = [("content-type", "application/json"), ("if-match", tag)];
+        house.send(Method::PATCH, &path, &agent, &headers, Some("{\"title\":\"停水\"}")).await
+    };
+    let edited = edit("\"1\"").await;
+    assert_eq!((edited.status, edited.header("etag")), (StatusCode::OK, "\"2\""));
+    let stale = edit("\"1\"").await;
+    assert_eq!((stale.status, stale.problem().as_str()), (StatusCode::CONFLICT, "stale-version"));
+    assert_eq!(edit("*").await.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use super::{
         App,
         docs::AnyProblem,
         extract::{GrantRoles, Id, KeepUsers, Who},
+        idempotency::Secret,
         problem::Problem,
     },
     UserView, view,
@@ -61,7 +62,7 @@ async fn reset_password(
     State(app): State<App>,
     who: Who<GrantRoles>,
     Id(id): Id<UserId>,
-) -> Result<Json<OneTimePassword>, Problem> {
+) -> Result<Secret<OneTimePassword>, Problem> {
     let password = app.users.reset_password(&By::from(&who.user), id).await?;
-    Ok(Json(OneTimePassword { one_time_password: password.0 }))
+    Ok(Secret(OneTimePassword { one_time_password: password.0 }))
 }

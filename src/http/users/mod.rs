@@ -130,6 +130,7 @@ pub(super) struct OpeningRequest {
 
 /// Opens an account. It can do nothing until the security administrator has given it roles and a password.
 #[utoipa::path(post, path = "/api/v1/users", tag = "users", request_body = OpeningRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same key and body, it gets the first answer")),
     responses((status = 201, description = "The account", body = UserView),
         (status = 422, description = "The name or the extension is taken", body = Problem, content_type = "application/problem+json"),
         (status = "default", response = AnyProblem)))]

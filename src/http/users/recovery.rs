@@ -10,6 +10,7 @@ use super::{
         App,
         docs::AnyProblem,
         extract::{Id, RecoverTotp, Who},
+        idempotency::Secret,
         problem::Problem,
         view::Moment,
     },
@@ -52,7 +53,7 @@ async fn approve(
     State(app): State<App>,
     who: Who<RecoverTotp>,
     Id(id): Id<UserId>,
-) -> Result<Json<OneTimePassword>, Problem> {
+) -> Result<Secret<OneTimePassword>, Problem> {
     let password = app.users.approve_recovery(&who.user, id).await?;
-    Ok(Json(OneTimePassword { one_time_password: password.0 }))
+    Ok(Secret(OneTimePassword { one_time_password: password.0 }))
 }
