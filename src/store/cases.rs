@@ -226,8 +226,13 @@ impl Store {
 
     /// Rows of cases, latest first.
     pub async fn case_rows(&self, filter: &CaseFilter) -> Result<Vec<CaseRow>, StoreError> {
-        let Some(page) = search::page(filter, self.dialect()) else { return Ok(Vec::new()) };
-        let rows: Vec<Row> = page.fetch_all(self.readers()).await.map_err(StoreError::at("listing cases"))?;
+        let mut rows: Vec<Row> = Vec::new();
+        for page in search::pages(filter, self.dialect()) {
+            rows = page.fetch_all(self.readers()).await.map_err(StoreError::at("listing cases"))?;
+            if rows.len() >= filter.limit as usize {
+                break;
+            }
+        }
         rows.into_iter().map(Row::read).collect()
     }
 }

@@ -2,8 +2,10 @@
 //! with it, so that it takes as long with two hundred thousand cases as with two thousand.
 //!
 //! The words (see `domain::words`) stand in `case_words`, which is each database's own: SQLite has FTS5, whose rows go by
-//! number (`case_words_order` says which case has which), PostgreSQL a `tsvector` with a GIN index; there the planner
-//! walks the cases for words that many have and the index for words that few have.
+//! number (`case_words_order` says which case has which) and end with the page. PostgreSQL has a `tsvector` with a GIN
+//! index, which knows no order and gives all hits or none: so the newest cases are walked first, which fills a page of
+//! words that many have, and only for words that few have the index is asked. The planner cannot choose between the two:
+//! it takes the pairs of a phrase for independent of each other.
 
 use std::{
     collections::BTreeMap,
@@ -27,10 +29,28 @@ const PLACES: usize = 200;
 /// Bits below the milliseconds in the number of a row: 44 bits hold the time until the year 2527.
 const BELOW_TIME: u32 = 19;
 
-/// The page that a filter asks for.
-///
-/// * returns — nothing when the words asked for hold no letter, so that no case can have them.
-pub(super) fn page(filter: &CaseFilter, dialect: Dialect) -> Option<Sql> {
+/// Cases that PostgreSQL walks before it asks the index for words: some milliseconds. Words that fewer than a page of
+/// them have, have few hits in all.
+const NEWEST: u32 = 2_000;
+
+/// How far a search looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    Newest,
+    All,
+}
+
+/// The page that a filter asks for, as statements to be tried until one gives a full page; the last one gives what there
+/// is. There are none when the words asked for hold no letter, so that no case can have them.
+pub(super) fn pages(filter: &CaseFilter, dialect: Dialect) -> Vec<Sql> {
+    let reaches: &[_] = match dialect {
+        Dialect::Postgres if filter.q.is_some() => &[Reach::Newest, Reach::All],
+        _ => &[Reach::All],
+    };
+    reaches.iter().filter_map(|reach| page(filter, dialect, *reach)).collect()
+}
+
+fn page(filter: &CaseFilter, dialect: Dialect, reach: Reach) -> Option<Sql> {
     let mut page = Page { text: "SELECT c.* FROM ".into(), values: Vec::new(), conditions: 0 };
     // SQLite takes the tables of a cross join in the order they stand.
     let join = if dialect == Dialect::Sqlite { "CROSS JOIN" } else { "JOIN" };
@@ -40,7 +60,7 @@ pub(super) fn page(filter: &CaseFilter, dialect: Dialect) -> Option<Sql> {
         if phrases.is_empty() {
             return None;
         }
-        page.searched(&phrases, dialect)
+        page.searched(&phrases, filter.after, dialect, reach)
     } else if let Some(unit) = unit.take() {
         page.add(format_args!("case_units u {join} cases c ON c.id = u.case_id"));
         page.only("u.unit =", unit);
@@ -83,17 +103,29 @@ impl Page {
     /// Cases that have the words.
     ///
     /// * returns — what their order is.
-    fn searched(&mut self, phrases: &[Phrase], dialect: Dialect) -> &'static str {
-        match dialect {
-            Dialect::Sqlite => {
-                self.add("case_words w CROSS JOIN case_words_order o ON o.ord = w.rowid CROSS JOIN cases c ON c.id = o.case_id");
+    fn searched(&mut self, phrases: &[Phrase], after: Option<CaseId>, dialect: Dialect, reach: Reach) -> &'static str {
+        match (dialect, reach) {
+            (Dialect::Sqlite, _) => {
+                self.add("case_words w CROSS JOIN case_words_order o ON o.ord = w.rowid");
+                self.add(" CROSS JOIN cases c ON c.id = o.case_id");
                 self.only("case_words MATCH", fts5(phrases));
                 "w.rowid"
             }
-            Dialect::Postgres => {
-                self.add("case_words w JOIN cases c ON c.id = w.case_id");
+            (Dialect::Postgres, Reach::Newest) => {
+                self.add("(SELECT case_id, words FROM case_words");
+                if let Some(after) = after {
+                    self.add(" WHERE case_id < ");
+                    self.value(after.to_string());
+                }
+                self.add(format_args!(" ORDER BY case_id DESC LIMIT {NEWEST}) w JOIN cases c ON c.id = w.case_id"));
                 self.only("w.words @@ CAST(", tsquery(phrases));
                 self.add(" AS TSQUERY)");
+                "w.case_id"
+            }
+            (Dialect::Postgres, Reach::All) => {
+                self.add("(WITH hits AS MATERIALIZED (SELECT case_id FROM case_words WHERE words @@ CAST(");
+                self.value(tsquery(phrases));
+                self.add(" AS TSQUERY)) SELECT case_id FROM hits) w JOIN cases c ON c.id = w.case_id");
                 "w.case_id"
             }
         }

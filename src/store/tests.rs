@@ -181,6 +181,27 @@ on_every_database! {
         assert_eq!(found(CaseFilter { state: Some("closed".into()), ..none() }).await, [0_usize; 0]);
     }
 
+    async fn a_word_of_an_old_case_is_found_behind_thousands_of_newer_ones(test: TestStore) {
+        let mut rows = Vec::new();
+        for index in 0..2_100_u32 {
+            test.clock.set(UnixMs(MONDAY_NINE.0 + i64::from(index)));
+            let search = if index < 2 { "井盖丢了" } else { "停水" };
+            rows.push(CaseRow { search: search.into(), ..case_row(&test, index) });
+        }
+        let mut tx = test.store.begin().await.expect("a writer");
+        tx.put_case_rows(&rows).await.expect("added");
+        tx.commit().await.expect("committed");
+        let found = async |q: &str, after| {
+            let filter = CaseFilter { q: Some(q.into()), after, limit: 3, ..CaseFilter::default() };
+            let found = test.store.case_rows(&filter).await.expect("a list");
+            found.into_iter().map(|row| row.id).collect::<Vec<_>>()
+        };
+        assert_eq!(found("停水", None).await, [rows[2_099].id, rows[2_098].id, rows[2_097].id]);
+        assert_eq!(found("井盖", None).await, [rows[1].id, rows[0].id]);
+        assert_eq!(found("井盖", Some(rows[1].id)).await, [rows[0].id]);
+        assert_eq!(found("停水", Some(rows[3].id)).await, [rows[2].id]);
+    }
+
     async fn a_transcript_is_kept_and_replaced(test: TestStore) {
         let call = call(&test);
         let mut tx = test.store.begin().await.expect("a writer");

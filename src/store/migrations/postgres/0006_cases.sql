@@ -40,5 +40,4 @@ CREATE TABLE case_words (
     case_id TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES cases (id),
     words TSVECTOR NOT NULL
 );
-ALTER TABLE case_words ALTER COLUMN words SET STATISTICS 1000;
 CREATE INDEX case_words_by_word ON case_words USING gin (words) WITH (gin_pending_list_limit = 256);
