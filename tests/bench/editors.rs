@@ -98,7 +98,15 @@ impl Desk {
                 let answer = request.send().await.expect("an answer");
                 editor.times.push(began.elapsed());
                 match answer.status() {
-                    StatusCode::OK => break,
+                    StatusCode::OK => {
+                        let (seen, now) = (version.as_u64(), answer.json::<Value>().await.expect("JSON"));
+                        assert_eq!(
+                            now["version"].as_u64(),
+                            seen.map(|seen| seen + 1),
+                            "nobody's edit is written over unseen"
+                        );
+                        break;
+                    }
                     StatusCode::CONFLICT => editor.retries += 1,
                     other => panic!("{other}: {}", answer.text().await.unwrap_or_default()),
                 }

@@ -149,7 +149,10 @@ on_every_database! {
                             let version = services.get(case, &AGENT).await.expect("the case").version;
                             let fields = serde_json::from_value(json!({"title": title})).expect("edits");
                             match services.run(case, version, Command::Edit { fields: Box::new(fields) }, &AGENT).await {
-                                Ok(_) => break,
+                                Ok(view) => {
+                                    assert_eq!(view.version, version + 1, "nobody's edit is written over unseen");
+                                    break;
+                                }
                                 Err(CaseError::Stale { .. }) => {}
                                 Err(error) => panic!("{error}"),
                             }
