@@ -128,6 +128,7 @@ impl App {
         readiness.set(Part::Database, Health::Up);
         readiness.set(Part::Storage, Health::Up);
         let cases = Cases::new(store.clone(), city.clone())?;
+        cases.adopt_years().await?;
         let users = Users::new(store.clone(), &settings.people);
         let house = Builder {
             settings,
@@ -174,6 +175,10 @@ impl App {
             house.hear(draftsman)?;
         }
         house.measure(metrics.clone());
+        if role.serves() || role.hears() {
+            let task = cases::recalculator_loop(house.cases.clone(), house.queue.clone(), house.lifecycle.stopping());
+            house.lifecycle.spawn("calendar", task);
+        }
         house.lifecycle.spawn("store", store.clone().listen(house.lifecycle.stopping()));
         if let (Some(listener), Some(draftsman)) = (listener, draftsman) {
             house.lifecycle.spawn("sweep", store.clone().sweep_loop(house.lifecycle.stopping()));

@@ -4,10 +4,12 @@
 //! ([`Cases::run`]), what a dead process left behind is taken up again ([`recover`]), and what was kept long enough is
 //! deleted ([`upkeep_loop`]).
 
+mod calendar;
 mod corrections;
 mod drafter;
 mod open;
 mod rebuild;
+mod recalculate;
 mod recover;
 mod reveal;
 mod sight;
@@ -33,15 +35,18 @@ use crate::{
     store::{CallbackKind, CaseFilter, Store, StoreError, StoredEvent, Tx},
 };
 
+pub use calendar::{Imported, KnownYear};
 pub use corrections::Correction;
 pub use drafter::{Draftsman, drafter_loop};
 pub use open::NewCase;
 pub use rebuild::{Rebuild, RebuildError, Rebuilt, rebuild};
+pub use recalculate::{RecalculateError, recalculator_loop};
 pub use recover::{RecoverError, Recovered, import, late_loop, recover};
 pub use reveal::{Reason, Reveal};
 pub use upkeep::{Deleted, delete_old, hash_callers, upkeep_loop};
 pub use view::{Clocks, EventView, Fields, OccurredView, OrderView, View};
 
+use calendar::Calendars;
 use sight::Sight;
 use snapshot::{case_in, case_of, row_of};
 
@@ -50,7 +55,7 @@ use snapshot::{case_in, case_of, row_of};
 pub struct Cases {
     store: Store,
     city: Arc<City>,
-    calendar: Arc<WorkCalendar>,
+    calendars: Calendars,
 }
 
 /// What a call has become.
@@ -112,19 +117,15 @@ impl Cases {
     /// # Errors
     /// A calendar that cannot be used.
     pub fn new(store: Store, city: Arc<City>) -> Result<Self, CaseError> {
-        let calendar = Arc::new(WorkCalendar::new(&city.calendar)?);
-        for (class, times) in &city.time_classes {
-            calendar
-                .deadlines(times, UnixMs(0))
-                .map_err(|error| CalendarError::Class { class: class.clone(), problem: error.to_string() })?;
-        }
-        Ok(Self { store, city, calendar })
+        let calendars = Calendars::new(&city)?;
+        Ok(Self { store, city, calendars })
     }
 
     /// A case as the actor sees it.
     pub async fn get(&self, id: CaseId, actor: &Actor) -> Result<View, CaseError> {
         let case = self.load(id, actor).await?;
-        Ok(View::of(&case, actor, &self.city, self.store.clock().now()))
+        let calendar = self.calendars.current(&self.store).await?;
+        Ok(View::of(&case, actor, &self.city, &calendar, self.store.clock().now()))
     }
 
     /// The history of a case as the actor sees it, oldest first.
@@ -158,6 +159,7 @@ impl Cases {
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let next = rows.last().map(|row| row.id).filter(|_| more);
+        let calendar = self.calendars.current(&self.store).await?;
         let mut views = Vec::with_capacity(rows.len());
         for row in rows {
             let case = case_of(&self.store, row).await?;
@@ -166,7 +168,7 @@ impl Cases {
             if hidden && q.as_deref().is_some_and(|words| !case.number.contains(words.trim())) {
                 continue;
             }
-            views.push(View::of(&case, actor, &self.city, now));
+            views.push(View::of(&case, actor, &self.city, &calendar, now));
         }
         Ok((views, next))
     }
@@ -193,6 +195,10 @@ impl Cases {
     pub async fn run(&self, id: CaseId, version: u64, command: Command, actor: &Actor) -> Result<View, CaseError> {
         let mut tx = self.store.begin().await?;
         let now = tx.now();
+        if command.sets_dates() {
+            tx.keep_calendar().await?;
+        }
+        let calendar = self.calendars.within(&mut tx).await?;
         // In the order of their ids, so that two merges of the same two cases never wait for each other.
         let mut involved = vec![id];
         if let Command::MergeInto(merge) = &command {
@@ -216,7 +222,7 @@ impl Cases {
         };
         let facts = Facts {
             city: &self.city,
-            calendar: &self.calendar,
+            calendar: &calendar,
             recorded: is_recorded(&mut tx, case.call).await?,
             parent: parent.as_ref().map(|parent| Parent { id: parent.id, state: parent.state() }),
         };
@@ -230,7 +236,7 @@ impl Cases {
         tx.commit().await?;
         metrics::counter!("hotline_case_moves_total", "action" => action).increment(1);
         tracing::info!(case.id = %id, case.state = case.state().as_str(), case.version, action, "case moved");
-        Ok(View::of(&case, actor, &self.city, now))
+        Ok(View::of(&case, actor, &self.city, &calendar, now))
     }
 
     /// Makes the case of a call, or the missed-call entry if the caller did not speak. Doing it twice does it once.

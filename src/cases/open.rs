@@ -60,7 +60,8 @@ impl Cases {
         }
         tx.commit().await?;
         tracing::info!(case.id = %case.id, case.number, inlet = ?new.inlet, "case opened");
-        Ok(View::of(&case, actor, &self.city, now))
+        let calendar = self.calendars.current(&self.store).await?;
+        Ok(View::of(&case, actor, &self.city, &calendar, now))
     }
 }
 

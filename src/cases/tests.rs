@@ -1,5 +1,6 @@
 //! Stories from the heard call to the dispatched case, on a real database.
 
+mod calendar;
 mod views;
 
 use std::time::Duration;
@@ -224,6 +225,8 @@ on_every_database! {
     }
 }
 
+const DEMO: &str = include_str!("../../config/demo-city.json");
+
 struct House {
     cases: Cases,
     queue: Queue,
@@ -231,9 +234,13 @@ struct House {
 
 impl House {
     fn new(test: &TestStore) -> Self {
-        let city = serde_json::from_str(include_str!("../../config/demo-city.json")).expect("the demo city is read");
-        let cases = Cases::new(test.store.clone(), Arc::new(city)).expect("a calendar");
-        Self { cases, queue: Queue::new(test.store.clone()) }
+        Self::of(test.store.clone())
+    }
+
+    fn of(store: Store) -> Self {
+        let city = serde_json::from_str(DEMO).expect("the demo city is read");
+        let cases = Cases::new(store.clone(), Arc::new(city)).expect("a calendar");
+        Self { cases, queue: Queue::new(store) }
     }
 
     /// A call that goes on.

@@ -88,6 +88,16 @@ pub struct Clocks {
     /// When the leading unit's answer is due.
     pub unit_due: Option<String>,
     pub card: Card,
+    /// The leading unit's clock in one line, for people: `红牌：应于 2026-11-30 17:30 回复，已超 1 个工作日`.
+    pub why: Option<String>,
+    /// A date was counted through a year whose days off are not announced yet: it may still move.
+    pub provisional: bool,
+    /// When the case ended, by the last end that holds.
+    pub citizen_ended: Option<String>,
+    /// When the answer was due before it was extended.
+    pub original_due: Option<String>,
+    /// Until the answer is due, in minutes of the time that counts for the unit; negative once it is late.
+    pub remaining_minutes: Option<i64>,
 }
 
 /// One unit's part.
@@ -99,6 +109,8 @@ pub struct OrderView {
     pub dispatched: String,
     pub sign_due: String,
     pub contact_due: Option<String>,
+    /// Until here the unit may give it back.
+    pub return_due: Option<String>,
     pub reply_due: String,
 }
 
@@ -110,7 +122,7 @@ pub struct EventView {
     pub version: u64,
     pub at: String,
     pub by: By,
-    /// The life cycle's action, or `draft`, `edit`, `joined`.
+    /// The life cycle's action, or `draft`, `edit`, `joined`, `recalculated`.
     pub event: String,
     /// What belongs to the event: the fields of a draft, the values before and after an edit, the units …
     #[schema(value_type = Object)]
@@ -118,7 +130,7 @@ pub struct EventView {
 }
 
 impl View {
-    pub(super) fn of(case: &Case, actor: &Actor, city: &City, now: UnixMs) -> Self {
+    pub(super) fn of(case: &Case, actor: &Actor, city: &City, calendar: &WorkCalendar, now: UnixMs) -> Self {
         let sight = Sight::of(case, actor);
         let (outcome, answer_text, merged_into) = end_of(case);
         let mut fields = Fields::of(&case.fields);
@@ -136,11 +148,7 @@ impl View {
             fields,
             masked,
             original: case.original.clone().and_then(|text| sight.words(text, case)),
-            clocks: Clocks {
-                citizen_started: case.citizen_started.map(WorkCalendar::rfc3339),
-                unit_due: case.unit_due().map(WorkCalendar::rfc3339),
-                card: case.card(now),
-            },
+            clocks: Clocks::of(case, calendar, now),
             allowed_actions: case.allowed_actions(actor),
             time_class: case.time_class.clone(),
             lead: units(Part::Lead).next(),
@@ -152,6 +160,24 @@ impl View {
             joined: case.joined.iter().map(ToString::to_string).collect(),
             created: WorkCalendar::rfc3339(case.created),
             updated: WorkCalendar::rfc3339(case.updated),
+        }
+    }
+}
+
+impl Clocks {
+    fn of(case: &Case, calendar: &WorkCalendar, now: UnixMs) -> Self {
+        let clock = case.unit_clock();
+        let lead = case.lead().filter(|_| clock.is_some());
+        let extended = lead.filter(|order| order.due.extension.is_some());
+        Self {
+            citizen_started: case.citizen.started.map(WorkCalendar::rfc3339),
+            citizen_ended: case.citizen.ended.map(WorkCalendar::rfc3339),
+            unit_due: case.unit_due().map(WorkCalendar::rfc3339),
+            original_due: extended.map(|order| WorkCalendar::rfc3339(order.due.original_reply())),
+            card: case.card(now),
+            why: clock.as_ref().and_then(|clock| clock.why(calendar, now)),
+            provisional: lead.is_some_and(|order| order.is_provisional(calendar)),
+            remaining_minutes: clock.map(|clock| clock.remaining_ms(calendar, now).div_euclid(60_000)),
         }
     }
 }
@@ -185,6 +211,7 @@ impl OrderView {
             dispatched: WorkCalendar::rfc3339(order.dispatched),
             sign_due: WorkCalendar::rfc3339(order.due.sign),
             contact_due: order.due.contact.map(WorkCalendar::rfc3339),
+            return_due: order.due.give_back.map(WorkCalendar::rfc3339),
             reply_due: WorkCalendar::rfc3339(order.due.reply),
         }
     }

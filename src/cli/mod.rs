@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, thin. Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 
 mod audit;
+mod calendar;
 mod cases;
 mod classify;
 mod config;
@@ -52,6 +53,9 @@ enum Command {
     /// Checks and exports the chain of who read, revealed, exported, logged in and changed rights.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Shows the calendar and puts a new year into force.
+    #[command(subcommand)]
+    Calendar(calendar::Command),
     /// Looks after what is derived from the cases' histories.
     #[command(subcommand)]
     Cases(cases::Command),
@@ -132,6 +136,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.command {
         Command::Audit(command) => audit::run(&cli, command),
+        Command::Calendar(command) => calendar::run(&cli, command),
         Command::Cases(command) => cases::run(&cli, command),
         Command::Classify(command) => classify::run(&cli, command),
         Command::Config(command) => config::run(&cli, command),

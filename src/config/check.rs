@@ -3,7 +3,7 @@
 use std::{fmt, fs, path::Path};
 
 use super::{S3, Settings, Shelf, Tls};
-use crate::domain::city::City;
+use crate::domain::{calendar::WorkCalendar, city::City, clocks::Terms};
 
 /// One thing to mend.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,6 +195,14 @@ pub(super) fn load_city(file: &Path) -> Result<City, ConfigError> {
         }
         if !city.time_classes.contains_key(&leaf.time) {
             wrong(format!("categories.{}.time", leaf.code), format!("`{}` is not in `time_classes`", leaf.time));
+        }
+    }
+    if let Err(error) = WorkCalendar::new(&city.calendar) {
+        wrong("calendar".into(), error.to_string());
+    }
+    for (name, class) in &city.time_classes {
+        if let Err(error) = Terms::of(class) {
+            wrong(format!("time_classes.{name}"), error.to_string());
         }
     }
     for estate in &city.estates {

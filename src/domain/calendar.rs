@@ -1,26 +1,36 @@
-//! Working time: when an answer is due, knowing holidays and 调休.
+//! Working time: which days are worked, knowing holidays and 调休, and when a length of time ends.
 //!
 //! The rule (the city's own wording): a request received after work hours or on a day off counts from the start of the
-//! next workday; `n wd` ends with the last work hour of the n-th workday after that day; classes with the clock `7x24`
-//! ignore the calendar, so that there a `wd` is 24 hours.
+//! next workday; `n wd` ends with the last work hour of the n-th workday after that day. What a time class makes of it
+//! stands in `clocks`.
 
-use std::{collections::BTreeSet, str::FromStr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+    time::Duration,
+};
 
 use jiff::{
     Timestamp,
     civil::{Date, DateTime, Time},
     tz::Offset,
 };
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
-    city::{self, TimeClass},
+    city,
     time::UnixMs,
+    year::{Year, YearError, YearPlan},
 };
 
 /// The whole country is on UTC+8, without summer time since 1991.
 const ZONE: Offset = Offset::constant(8);
-/// Days looked ahead for a workday; more days off in a row are a mistake in the settings.
-const HORIZON: usize = 60;
+/// Days looked ahead for a workday. A checked year has fewer days off in a row, two of them too.
+const HORIZON: usize = 120;
+/// The Monday that workdays are counted from.
+const EPOCH: Date = Date::constant(1970, 1, 5);
 
 /// A length of time as the city writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +41,7 @@ pub enum Span {
     WorkHours(u32),
     /// `24h`, `30min` and the `…_min` keys of a `7x24` class: hours of the wall clock, in minutes.
     Minutes(u32),
-    /// The `…_min` keys of a `workday` class: minutes within work hours.
+    /// `90wmin` and the `…_min` keys of a `workday` class: minutes within work hours.
     WorkMinutes(u32),
 }
 
@@ -44,10 +54,12 @@ pub enum CalendarError {
     Hours(String, String),
     #[error("calendar.work_hours: there are none")]
     NoHours,
-    #[error("calendar: `{0}` is not a date such as 2026-02-16")]
-    Date(String),
     #[error("calendar.weekend: every day is a day off")]
     NoWorkday,
+    #[error("calendar of {year}: {problems}")]
+    Year { year: i16, problems: YearError },
+    #[error("calendar of {0}: there are two of them")]
+    Twice(i16),
     #[error("`{0}` is not a length of time such as 5wd, 4wh, 24h or 30min")]
     Span(String),
     #[error("time_classes.{class}: {problem}")]
@@ -60,21 +72,54 @@ pub struct WorkCalendar {
     /// In order, not overlapping, not empty.
     hours: Vec<(Time, Time)>,
     weekend: BTreeSet<i8>,
-    days_off: BTreeSet<Date>,
-    makeup: BTreeSet<Date>,
+    years: BTreeMap<i16, Known>,
+    /// Workdays up to and with a special day, more (调休) or fewer (holidays) than the weeks alone would give.
+    corrections: BTreeMap<Date, i64>,
 }
 
-/// When a unit has to have done what, and when its card changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Deadlines {
-    pub sign: UnixMs,
-    /// First contact with the caller, where the class asks for one.
-    pub contact: Option<UnixMs>,
-    pub reply: UnixMs,
-    /// From here the card is yellow: one workday before the answer is due, never in the first half of the time.
-    pub yellow: UnixMs,
-    /// From here it is red: the first overdue workday; at once where the clock never stops.
-    pub red: UnixMs,
+#[derive(Clone, Debug)]
+struct Known {
+    year: Year,
+    revision: u64,
+}
+
+/// A day as the calendar has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Day<'a> {
+    pub date: Date,
+    pub kind: DayKind,
+    /// The holiday's.
+    pub name: Option<&'a str>,
+}
+
+/// Why a day is worked or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DayKind {
+    Workday,
+    Weekend,
+    Holiday,
+    /// 调休: a weekend day that is worked.
+    Makeup,
+}
+
+/// Where a year's days come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Origin {
+    pub year: i16,
+    /// Counts what was ever in force; 0 for the settings' own.
+    pub revision: u64,
+    /// The notice; absent where nothing is known but the week's pattern.
+    pub source: Option<String>,
+    /// Not announced, or not known at all: due dates may still move.
+    pub provisional: bool,
+}
+
+impl DayKind {
+    /// Whether people work on such a day.
+    pub const fn is_worked(self) -> bool {
+        matches!(self, Self::Workday | Self::Makeup)
+    }
 }
 
 impl FromStr for Span {
@@ -88,10 +133,35 @@ impl FromStr for Span {
         match unit {
             "wd" => Ok(Self::WorkDays(number)),
             "wh" => Ok(Self::WorkHours(number)),
+            "wmin" => Ok(Self::WorkMinutes(number)),
             "h" => Ok(Self::Minutes(number * 60)),
             "min" => Ok(Self::Minutes(number)),
             _ => Err(wrong()),
         }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WorkDays(number) => write!(f, "{number}wd"),
+            Self::WorkHours(number) => write!(f, "{number}wh"),
+            Self::WorkMinutes(number) => write!(f, "{number}wmin"),
+            Self::Minutes(number) if number % 60 == 0 => write!(f, "{}h", number / 60),
+            Self::Minutes(number) => write!(f, "{number}min"),
+        }
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -117,63 +187,119 @@ impl WorkCalendar {
         if (1..=7).all(|day| weekend.contains(&day)) {
             return Err(CalendarError::NoWorkday);
         }
-        let days_off = dates(calendar.holidays_on_weekdays.values().flatten())?;
-        Ok(Self { hours, weekend, days_off, makeup: dates(calendar.makeup_workdays.values().flatten())? })
+        let mut read = Self { hours, weekend, years: BTreeMap::new(), corrections: BTreeMap::new() };
+        for plan in calendar.plans() {
+            if read.years.contains_key(&plan.year) {
+                return Err(CalendarError::Twice(plan.year));
+            }
+            read = read.with(&plan, 0)?;
+        }
+        Ok(read)
+    }
+
+    /// The calendar with one year put in the place of what it had.
+    ///
+    /// * `revision` — what the year is called in [`Origin`].
+    ///
+    /// # Errors
+    /// A year that cannot be used.
+    pub fn with(mut self, plan: &YearPlan, revision: u64) -> Result<Self, CalendarError> {
+        let year =
+            Year::read(plan, &self.weekend).map_err(|problems| CalendarError::Year { year: plan.year, problems })?;
+        self.years.insert(plan.year, Known { year, revision });
+        self.corrections = self.corrected();
+        Ok(self)
     }
 
     /// Whether people work on this day.
     pub fn is_workday(&self, day: Date) -> bool {
-        self.makeup.contains(&day)
-            || (!self.weekend.contains(&day.weekday().to_monday_one_offset()) && !self.days_off.contains(&day))
+        self.day_of(day).kind.is_worked()
+    }
+
+    /// What the calendar says of a day.
+    pub fn day_of(&self, date: Date) -> Day<'_> {
+        let year = self.years.get(&date.year()).map(|known| &known.year);
+        let name = year.and_then(|year| year.off.get(&date)).map(String::as_str);
+        let kind = if name.is_some() {
+            DayKind::Holiday
+        } else if year.is_some_and(|year| year.worked.contains(&date)) {
+            DayKind::Makeup
+        } else if self.is_weekend(date) {
+            DayKind::Weekend
+        } else {
+            DayKind::Workday
+        };
+        Day { date, kind, name }
+    }
+
+    /// Every day of a year; of a year beyond the calendar none.
+    pub fn days(&self, year: i16) -> impl Iterator<Item = Day<'_>> {
+        let first = Date::new(year, 1, 1).unwrap_or(Date::MIN);
+        let days = first.series(jiff::Span::new().days(1)).take_while(move |day| day.year() == year);
+        days.map(|day| self.day_of(day))
+    }
+
+    /// Where the days of a year come from.
+    pub fn origin(&self, year: i16) -> Origin {
+        match self.years.get(&year) {
+            Some(Known { year: known, revision }) => Origin {
+                year,
+                revision: *revision,
+                source: Some(known.plan.source.clone()),
+                provisional: known.plan.provisional,
+            },
+            None => Origin { year, revision: 0, source: None, provisional: true },
+        }
+    }
+
+    /// The year as it was written down, if there is one.
+    pub fn plan(&self, year: i16) -> Option<&YearPlan> {
+        self.years.get(&year).map(|known| &known.year.plan)
+    }
+
+    /// Whether a date counted from one moment to another may still move, because a year between was not announced yet.
+    pub fn is_provisional(&self, from: UnixMs, to: UnixMs) -> bool {
+        let (from, to) = (local(from).year(), local(to).year());
+        // The first unknown year ends it, and those that can be known are a hundred.
+        (from..=to).any(|year| self.years.get(&year).is_none_or(|known| known.year.plan.provisional))
     }
 
     /// The end of a span that starts at `from`.
     pub fn after(&self, from: UnixMs, span: Span) -> UnixMs {
         match span {
             Span::Minutes(minutes) => from + Duration::from_secs(u64::from(minutes) * 60),
-            Span::WorkDays(days) => {
-                let mut day = self.counts_from(local(from)).date();
-                for _ in 0..days {
-                    day = self.workday_after(day);
-                }
-                instant(day.to_datetime(self.close()))
-            }
+            Span::WorkDays(days) => self.close_of(self.counts_from(local(from)).date(), days),
             Span::WorkHours(hours) => self.after_work_minutes(from, i64::from(hours) * 60),
             Span::WorkMinutes(minutes) => self.after_work_minutes(from, i64::from(minutes)),
         }
     }
 
-    /// What a unit has to keep when a case of this class is dispatched to it.
-    ///
-    /// # Errors
-    /// A length of time that cannot be read.
-    pub fn deadlines(&self, class: &TimeClass, from: UnixMs) -> Result<Deadlines, CalendarError> {
-        let round_the_clock = class.clock == "7x24";
-        let end = |minutes: Option<u32>, text: Option<&str>| -> Result<Option<UnixMs>, CalendarError> {
-            let span = match (minutes, text) {
-                (Some(minutes), _) if round_the_clock => Span::Minutes(minutes),
-                (Some(minutes), _) => Span::WorkMinutes(minutes),
-                (None, Some(text)) => around(text.parse()?, round_the_clock),
-                (None, None) => return Ok(None),
-            };
-            Ok(Some(self.after(from, span)))
-        };
-        let reply = self.after(from, around(class.reply.parse()?, round_the_clock));
-        let half = UnixMs(from.0 + (reply.0 - from.0) / 2);
-        let (day_before, red) = if round_the_clock {
-            (UnixMs(reply.0 - 24 * 3_600_000), reply)
-        } else {
-            let due = local(reply);
-            let eve = due.date().yesterday().map_or(due.date(), |day| self.workday_on_or_before(day));
-            (instant(eve.to_datetime(due.time())), instant(self.next_opening(due)))
-        };
-        Ok(Deadlines {
-            sign: end(class.sign_min, class.sign.as_deref())?.unwrap_or(reply),
-            contact: end(class.contact_min, class.contact.as_deref())?,
-            reply,
-            yellow: day_before.max(half),
-            red,
-        })
+    /// Work time between two moments, in milliseconds; negative if `to` is the earlier one.
+    pub fn worked_ms(&self, from: UnixMs, to: UnixMs) -> i64 {
+        self.worked_until(local(to)) - self.worked_until(local(from))
+    }
+
+    /// Workdays that lie after the day of `from`, up to and with the day of `to`; negative if `to` is the earlier one.
+    pub fn workdays_between(&self, from: UnixMs, to: UnixMs) -> i64 {
+        let after = |at: UnixMs| local(at).date().tomorrow().map_or(0, |next| self.workdays_before(next));
+        after(to) - after(from)
+    }
+
+    /// The last work hour's end, `days` workdays after the day of `due`: where an extension of `due` leads.
+    pub fn workdays_later(&self, due: UnixMs, days: u32) -> UnixMs {
+        self.close_of(local(due).date(), days)
+    }
+
+    /// One workday before, at the same time of the day.
+    pub fn workday_before(&self, due: UnixMs) -> UnixMs {
+        let due = local(due);
+        let eve = due.date().yesterday().map_or(due.date(), |day| self.workday_on_or_before(day));
+        instant(eve.to_datetime(due.time()))
+    }
+
+    /// When work begins for the first time on a later day, or on this one if it has not begun yet.
+    pub fn opening_after(&self, at: UnixMs) -> UnixMs {
+        instant(self.next_opening(local(at)))
     }
 
     /// The city's day that a moment lies in, `20261123`.
@@ -186,9 +312,21 @@ impl WorkCalendar {
         local(at).strftime("%Y-%m-%dT%H:%M:%S%.3f+08:00").to_string()
     }
 
+    /// A moment for people, `2026-11-23 09:00`.
+    pub fn minute(at: UnixMs) -> String {
+        local(at).strftime("%Y-%m-%d %H:%M").to_string()
+    }
+
     /// Where counting begins: the moment itself on a workday until the last work hour, else the next opening.
     fn counts_from(&self, at: DateTime) -> DateTime {
         if self.is_workday(at.date()) && at.time() < self.close() { at } else { self.next_opening(at) }
+    }
+
+    fn close_of(&self, mut day: Date, days: u32) -> UnixMs {
+        for _ in 0..days {
+            day = self.workday_after(day);
+        }
+        instant(day.to_datetime(self.close()))
     }
 
     fn after_work_minutes(&self, from: UnixMs, minutes: i64) -> UnixMs {
@@ -243,19 +381,46 @@ impl WorkCalendar {
     fn close(&self) -> Time {
         self.hours.last().map_or(Time::MAX, |(_, close)| *close)
     }
-}
 
-/// Where the clock never stops, a workday is a day.
-const fn around(span: Span, round_the_clock: bool) -> Span {
-    match span {
-        Span::WorkDays(days) if round_the_clock => Span::Minutes(days * 24 * 60),
-        Span::WorkHours(hours) if round_the_clock => Span::Minutes(hours * 60),
-        span => span,
+    fn is_weekend(&self, day: Date) -> bool {
+        self.weekend.contains(&day.weekday().to_monday_one_offset())
     }
-}
 
-fn dates<'a>(texts: impl Iterator<Item = &'a String>) -> Result<BTreeSet<Date>, CalendarError> {
-    texts.map(|text| text.parse().map_err(|_| CalendarError::Date(text.clone()))).collect()
+    /// Work time since the epoch.
+    fn worked_until(&self, at: DateTime) -> i64 {
+        let length = |from: Time, to: Time| i64::try_from(to.duration_since(from).as_millis()).unwrap_or(0);
+        let day: i64 = self.hours.iter().map(|(open, close)| length(*open, *close)).sum();
+        let today: i64 = if self.is_workday(at.date()) {
+            self.hours.iter().map(|(open, close)| length(*open, at.time().clamp(*open, *close))).sum()
+        } else {
+            0
+        };
+        self.workdays_before(at.date()) * day + today
+    }
+
+    /// Workdays from the epoch to the day before this one; negative before the epoch.
+    fn workdays_before(&self, day: Date) -> i64 {
+        let days = day.duration_since(EPOCH).as_hours() / 24;
+        let (weeks, rest) = (days.div_euclid(7), days.rem_euclid(7));
+        let worked = |days: i64| {
+            (1..=days).filter(|day| !self.weekend.iter().any(|off| i64::from(*off) == *day)).map(|_| 1).sum::<i64>()
+        };
+        let special = self.corrections.range(..day).next_back().map_or(0, |(_, sum)| *sum);
+        weeks * worked(7) + worked(rest) + special
+    }
+
+    fn corrected(&self) -> BTreeMap<Date, i64> {
+        let mut sum = 0;
+        let years = self.years.values().map(|known| &known.year);
+        let off = years.clone().flat_map(|year| year.off.keys()).filter(|day| !self.is_weekend(**day));
+        let days: BTreeMap<Date, i64> =
+            off.map(|day| (*day, -1)).chain(years.flat_map(|year| &year.worked).map(|day| (*day, 1))).collect();
+        let summed = days.into_iter().map(|(day, change)| {
+            sum += change;
+            (day, sum)
+        });
+        summed.collect()
+    }
 }
 
 /// A moment as the clocks of the city show it.
@@ -338,41 +503,6 @@ mod tests {
         assert_eq!(after("2026-11-27T23:45", "30min"), "2026-11-28 00:15");
         for wrong in ["", "wd", "5", "5x", "-1h", "99999wd", "5 wd"] {
             assert_eq!(wrong.parse::<Span>(), Err(CalendarError::Span(wrong.into())));
-        }
-    }
-
-    #[test]
-    fn deadlines_follow_the_class_and_its_clock() {
-        let city = city();
-        let calendar = WorkCalendar::new(&city.calendar).expect("a calendar");
-        let of = |class: &str, from: &str| calendar.deadlines(&city.time_classes[class], at(from)).expect("spans");
-        let general = of("GENERAL", "2026-11-23T09:00");
-        assert_eq!(general.sign, at("2026-11-24T17:30"));
-        assert_eq!(general.contact, Some(at("2026-11-24T09:00")));
-        assert_eq!(general.reply, at("2026-11-30T17:30"));
-        assert_eq!(general.yellow, at("2026-11-27T17:30"), "one workday before, over the weekend");
-        assert_eq!(general.red, at("2026-12-01T08:30"), "the first overdue workday");
-
-        let urgent = of("URGENT", "2026-11-28T20:00");
-        assert_eq!(urgent.sign, at("2026-11-28T22:00"));
-        assert_eq!(urgent.reply, at("2026-11-30T20:00"), "two days by the clock on the wall");
-        assert_eq!((urgent.yellow, urgent.red), (at("2026-11-29T20:00"), urgent.reply));
-
-        let emergency = of("EMERGENCY", "2026-11-28T20:00");
-        assert_eq!(emergency.reply, at("2026-11-29T20:00"));
-        assert_eq!(emergency.yellow, at("2026-11-29T08:00"), "not before half of the time is over");
-
-        let consult = of("CONSULT", "2026-11-23T16:30");
-        assert_eq!(consult.sign, at("2026-11-24T11:30"), "240 working minutes");
-    }
-
-    #[test]
-    fn every_class_of_the_demo_city_has_deadlines_in_order() {
-        let city = city();
-        let calendar = WorkCalendar::new(&city.calendar).expect("a calendar");
-        for (name, class) in &city.time_classes {
-            let due = calendar.deadlines(class, at("2026-11-23T09:00")).expect("spans");
-            assert!(due.sign <= due.reply && due.yellow < due.reply && due.reply <= due.red, "{name}: {due:?}");
         }
     }
 

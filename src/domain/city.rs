@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::year::{Holiday, YearPlan};
+
 /// Everything a city configures about itself; `config/demo-city.json` is the example.
 #[derive(Clone, Debug, Deserialize)]
 pub struct City {
@@ -28,10 +30,18 @@ pub struct Calendar {
     pub work_hours: Vec<(String, String)>,
     /// ISO weekdays off, Monday 1.
     pub weekend: Vec<i8>,
-    /// Days off that fall on a weekday, by year.
-    pub holidays_on_weekdays: BTreeMap<String, Vec<String>>,
-    /// 调休: weekend days on which people work, by year.
-    pub makeup_workdays: BTreeMap<String, Vec<String>>,
+    /// Years as announced; what is imported later stands above them.
+    #[serde(default)]
+    pub years: Vec<YearPlan>,
+    /// As city files named them before `years`: days off that fall on a weekday, by year.
+    #[serde(default)]
+    holidays_on_weekdays: BTreeMap<String, Vec<String>>,
+    /// The same for 调休, by year.
+    #[serde(default)]
+    makeup_workdays: BTreeMap<String, Vec<String>>,
+    /// Where those two come from.
+    #[serde(default)]
+    source: String,
 }
 
 /// A county, district or zone.
@@ -142,6 +152,23 @@ pub struct Leaf {
     /// Request types seen with this leaf, commonest first.
     pub types: Vec<String>,
     pub keywords: Vec<String>,
+}
+
+impl Calendar {
+    /// All its years, whichever way they are written down.
+    pub fn plans(&self) -> Vec<YearPlan> {
+        let days = |days: Option<&Vec<String>>| days.cloned().unwrap_or_default();
+        let off = |day: String| Holiday { name: "法定节假日".into(), from: day.clone(), to: day };
+        let older = self.holidays_on_weekdays.iter().map(|(year, dates)| YearPlan {
+            // A key that is no year is no year of the checks either.
+            year: year.parse().unwrap_or_default(),
+            source: self.source.clone(),
+            provisional: false,
+            holidays: dates.iter().cloned().map(off).collect(),
+            makeup_workdays: days(self.makeup_workdays.get(year)),
+        });
+        self.years.iter().cloned().chain(older).collect()
+    }
 }
 
 impl City {

@@ -273,10 +273,11 @@ impl From<CaseError> for Problem {
                 Kind::Stale.because(error.to_string()).with("version", *version).with("changes", changes)
             }
             CaseError::Refused(refusal) => refused(refusal),
-            CaseError::Store(inner) => Self::ours(&error, inner.is_passing()),
-            CaseError::Broken(_) | CaseError::Damaged(_) | CaseError::Unreadable(_) | CaseError::Calendar(_) => {
-                Self::ours(&error, false)
+            CaseError::Calendar(mistakes) => {
+                super::calendar::unusable(mistakes).unwrap_or_else(|| Self::ours(&error, false))
             }
+            CaseError::Store(inner) => Self::ours(&error, inner.is_passing()),
+            CaseError::Broken(_) | CaseError::Damaged(_) | CaseError::Unreadable(_) => Self::ours(&error, false),
         }
     }
 }

@@ -38,8 +38,8 @@ macro_rules! needs {
 }
 
 needs! {
-    OwnAccount SeeCity SeeCalls HearCalls HoldCalls RevealCalls SeeCases MoveCases OpenCases RevealCases SeeCallbacks
-    SeeCorrections SeeUsers KeepUsers GrantRoles RecoverTotp SeeAudit SeeEvents
+    OwnAccount SeeCity SetCalendar SeeCalls HearCalls HoldCalls RevealCalls SeeCases MoveCases OpenCases RevealCases
+    SeeCallbacks SeeCorrections SeeUsers KeepUsers GrantRoles RecoverTotp SeeAudit SeeEvents
 }
 
 /// The person who asks, who has the right `R`.

@@ -5,6 +5,7 @@
 //! time and of size; every client has a share (see `limits`).
 
 mod audit;
+mod calendar;
 mod callbacks;
 mod calls;
 mod cases;
@@ -156,6 +157,7 @@ fn api() -> OpenApiRouter<App> {
         .merge(recordings::routes())
         .merge(cases::routes())
         .merge(city::routes())
+        .merge(calendar::routes())
         .merge(callbacks::routes())
         .merge(audit::routes())
         .merge(stream::routes())

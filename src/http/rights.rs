@@ -15,6 +15,8 @@ pub enum Right {
     OwnAccount,
     /// Units, categories, places.
     SeeCity,
+    /// Put a year of the calendar into force.
+    SetCalendar,
     /// Calls with masked numbers, their transcripts and waveforms.
     SeeCalls,
     /// The sound itself.
@@ -50,9 +52,10 @@ pub enum Right {
 }
 
 /// One line a right: what has to be visible first, and who has it.
-const TABLE: [(Right, Option<Right>, &[Role]); 18] = [
+const TABLE: [(Right, Option<Right>, &[Role]); 19] = [
     (Right::OwnAccount, None, EVERYBODY),
     (Right::SeeCity, None, EVERYBODY),
+    (Right::SetCalendar, Some(Right::SeeCity), &[Sysadmin]),
     (Right::SeeCalls, None, CENTRE),
     (Right::HearCalls, Some(Right::SeeCalls), HEARERS),
     (Right::RevealCalls, Some(Right::SeeCalls), HEARERS),
@@ -131,6 +134,7 @@ impl Right {
         match self {
             Self::OwnAccount => "own_account",
             Self::SeeCity => "see_city",
+            Self::SetCalendar => "set_calendar",
             Self::SeeCalls => "see_calls",
             Self::HearCalls => "hear_calls",
             Self::HoldCalls => "hold_calls",

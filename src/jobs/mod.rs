@@ -28,6 +28,8 @@ pub enum Kind {
     Transcribe,
     /// Draft a case from a transcript; the key is the call.
     Draft,
+    /// Bring the dates of open cases to a new calendar; the key is its revision.
+    Recalculate,
 }
 
 /// A job that is ours until the lease runs out.
@@ -78,6 +80,7 @@ impl Kind {
         match self {
             Self::Transcribe => "transcribe",
             Self::Draft => "draft",
+            Self::Recalculate => "recalculate",
         }
     }
 }

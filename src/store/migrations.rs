@@ -34,6 +34,7 @@ migrations! {
     4 "0004_audit"
     5 "0005_events"
     6 "0006_cases"
+    7 "0007_calendar"
 }
 
 /// Key of the advisory lock under which PostgreSQL's tables are made: `hotline` in ASCII.

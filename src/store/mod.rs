@@ -12,6 +12,7 @@
 //! other (`SKIP LOCKED`), and processes wake each other with `NOTIFY`. What differs stands in `database`.
 
 mod audit;
+mod calendar;
 mod callbacks;
 mod calls;
 mod cases;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use audit::{AuditEntry, AuditExport, AuditFilter, AuditRow};
+pub use calendar::{Recalculation, RecalculationState, YearOrigin, YearRow};
 pub use callbacks::{CallbackKind, CallbackRow, CallbackState};
 pub use calls::{CallRow, StoredRecording};
 pub use cases::{CaseFilter, CaseRow, StoredEvent};

@@ -7,8 +7,8 @@ use hotline::{
     clock::Clock,
     config::Settings,
     domain::{
-        calendar::Deadlines,
         case::{Actor, Case, Dispatched, Event, Inlet, Recorded, State},
+        clocks::Deadlines,
         draft::{Draft, Field, Source},
         ids::CaseId,
         time::UnixMs,
@@ -214,9 +214,23 @@ fn history(number: usize, of: usize, draft: bool) -> (CaseId, Vec<Recorded>) {
         let unit = if number.is_multiple_of(10) { "WATER" } else { "GAS" };
         // Three of four have their time before them.
         let reply = if number.is_multiple_of(4) { at } else { UnixMs(MONDAY + 365 * 86_400_000) };
-        let due = Deadlines { sign: reply, contact: None, reply, yellow: reply, red: reply };
+        let due = Deadlines {
+            sign: reply,
+            contact: None,
+            give_back: None,
+            reply,
+            extension: None,
+            yellow: reply,
+            red: reply,
+        };
         let lead = Dispatched { unit: unit.into(), due };
-        goes_on(Event::Dispatch { lead, co: Vec::new(), copies: Vec::new(), time_class: "GENERAL".into() });
+        goes_on(Event::Dispatch {
+            lead,
+            co: Vec::new(),
+            copies: Vec::new(),
+            time_class: "GENERAL".into(),
+            terms: None,
+        });
     }
     (id, history)
 }

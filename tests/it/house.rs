@@ -29,6 +29,8 @@ pub const HOTLINE: &str = env!("CARGO_BIN_EXE_hotline");
 pub struct House {
     folder: TempDir,
     settings: Vec<(String, String)>,
+    /// Beside the settings: the zone, a library to be loaded first.
+    environment: Vec<(String, String)>,
     file: Option<PathBuf>,
     /// What each process is (`all`, or `edge`, `api`, `worker` side by side).
     roles: Vec<&'static str>,
@@ -102,6 +104,7 @@ impl House {
         let mut house = Self {
             folder,
             settings: all,
+            environment: Vec::new(),
             file: None,
             roles: vec!["all"],
             children: Vec::new(),
@@ -120,6 +123,12 @@ impl House {
     pub fn set(&mut self, key: &str, value: &str) {
         self.settings.retain(|(known, _)| known != key);
         self.settings.push((key.into(), value.into()));
+    }
+
+    /// Puts something that is no setting into the environment, from the next start on.
+    pub fn surround(&mut self, key: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != key);
+        self.environment.push((key.into(), value.into()));
     }
 
     /// Leaves a setting to the file or the default.
@@ -149,6 +158,7 @@ impl House {
         for (key, value) in &self.settings {
             command.env(format!("HOTLINE__{key}"), value);
         }
+        command.envs(self.environment.iter().cloned());
         command
     }
 

@@ -19,3 +19,4 @@ mod telemetry;
 mod trouble;
 mod vault;
 mod walk;
+mod zone;

@@ -109,6 +109,11 @@ impl Command {
         WITH_COMMAND.contains(&row.id)
     }
 
+    /// Whether dates are counted by it, so that the calendar must not change meanwhile.
+    pub const fn sets_dates(&self) -> bool {
+        matches!(self, Self::Dispatch(_))
+    }
+
     /// The life cycle's word.
     pub const fn action(&self) -> &'static str {
         match self {

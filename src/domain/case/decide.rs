@@ -7,8 +7,9 @@ use super::{
     routing,
 };
 use crate::domain::{
-    calendar::{Deadlines, WorkCalendar},
+    calendar::WorkCalendar,
     city::{City, Leaf},
+    clocks::Terms,
     draft::Urgency,
     ids::CaseId,
     role::Role,
@@ -192,9 +193,11 @@ impl Case {
             }
             None => routing::time_class(leaf, self.urgency()).to_owned(),
         };
-        let due = deadlines(facts, &time_class, now).map_err(no)?;
+        let terms = terms(facts, &time_class).map_err(no)?;
+        let due = terms.deadlines(facts.calendar, now);
         let to = |unit| Dispatched { unit, due };
-        Ok(Event::Dispatch { lead: to(lead), co: co.into_iter().map(to).collect(), copies, time_class })
+        let (lead, co) = (to(lead), co.into_iter().map(to).collect());
+        Ok(Event::Dispatch { lead, co, copies, time_class, terms: Some(terms) })
     }
 
     /// Guards follow the inlet: what was spoken needs its recording, anything else its own words.
@@ -255,9 +258,9 @@ fn void_draft(void: &Void) -> Result<Event, Refusal> {
     Ok(Event::Void { reason })
 }
 
-fn deadlines(facts: &Facts<'_>, class: &str, now: UnixMs) -> Result<Deadlines, String> {
+fn terms(facts: &Facts<'_>, class: &str) -> Result<Terms, String> {
     let known = facts.city.time_classes.get(class).ok_or_else(|| format!("there is no time class `{class}`"))?;
-    facts.calendar.deadlines(known, now).map_err(|error| error.to_string())
+    Terms::of(known).map_err(|error| error.to_string())
 }
 
 /// A text that has to be there, trimmed; at most 5,000 characters.

@@ -9,7 +9,8 @@ use super::{
     fields::{Edits, Was},
 };
 use crate::domain::{
-    calendar::Deadlines,
+    calendar::Origin,
+    clocks::{Deadlines, Terms},
     draft::Draft,
     ids::{CallId, CaseId},
     time::UnixMs,
@@ -42,6 +43,17 @@ pub enum Event {
         /// Told, without a task.
         copies: Vec<String>,
         time_class: String,
+        /// The time class as it stands at this moment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        terms: Option<Terms>,
+    },
+    /// The calendar was changed, and with it the dates of orders. Nothing was decided anew, so the version stays.
+    Recalculated {
+        orders: Vec<Redated>,
+        /// The years that the new dates were counted through.
+        calendar: Vec<Origin>,
+        /// For people, in one line.
+        why: String,
     },
 }
 
@@ -49,6 +61,14 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dispatched {
     pub unit: String,
+    pub due: Deadlines,
+}
+
+/// One order's dates, before and now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redated {
+    pub unit: String,
+    pub was: Deadlines,
     pub due: Deadlines,
 }
 
@@ -77,7 +97,7 @@ impl Event {
     /// The life cycle's action, where the event is a move of the table.
     pub const fn action(&self) -> Option<&'static str> {
         match self {
-            Self::Draft { .. } | Self::Edit { .. } | Self::Joined { .. } => None,
+            Self::Draft { .. } | Self::Edit { .. } | Self::Joined { .. } | Self::Recalculated { .. } => None,
             Self::Confirm { .. } => Some("confirm"),
             Self::AnswerOnSpot { .. } => Some("answer_on_spot"),
             Self::Refuse { .. } => Some("refuse"),
@@ -89,6 +109,6 @@ impl Event {
 
     /// Whether the version grows: with fields and states, not with what is noted beside them.
     pub const fn counts(&self) -> bool {
-        !matches!(self, Self::Joined { .. })
+        !matches!(self, Self::Joined { .. } | Self::Recalculated { .. })
     }
 }

@@ -100,6 +100,11 @@ impl State {
         matches!(self, Self::Archived | Self::NotAccepted | Self::Merged | Self::Void)
     }
 
+    /// Whether units have parts in a case that stands here: their dates follow the calendar.
+    pub const fn has_open_orders(self) -> bool {
+        matches!(self, Self::Dispatched | Self::Handling | Self::Replied | Self::Callback | Self::Suspended)
+    }
+
     /// Whether another case may still be merged into one that stands here: it has yet to pass its call-back.
     pub const fn takes_others(self) -> bool {
         matches!(

@@ -11,6 +11,7 @@ mod decide;
 mod event;
 mod fields;
 mod lifecycle;
+mod recalculate;
 mod refusal;
 mod replay;
 pub mod routing;
@@ -23,14 +24,16 @@ use utoipa::ToSchema;
 pub use actor::{Actor, By};
 pub use command::{AnswerOnSpot, Command, Confirm, Dispatch, MergeInto, Refuse, Void};
 pub use decide::{Decision, Facts, Parent};
-pub use event::{Dispatched, Event, Recorded, VoidReason};
+pub use event::{Dispatched, Event, Recorded, Redated, VoidReason};
 pub use fields::{Edits, FieldProblem, Was};
 pub use lifecycle::{State, TRANSITIONS, Transition};
 pub use refusal::Refusal;
 pub use replay::ReplayError;
 
+pub use super::clocks::Card;
 use super::{
-    calendar::Deadlines,
+    calendar::WorkCalendar,
+    clocks::{CitizenClock, Counting, Deadlines, Terms, UnitClock},
     draft::Draft,
     ids::{CallId, CaseId},
     time::UnixMs,
@@ -58,8 +61,7 @@ pub struct Case {
     /// Every name and address that stood in the fields: words repeat a misheard one after it was corrected.
     pub persons: Persons,
     pub phase: Phase,
-    /// Start of the citizen's clock; it stops only at the end and never starts anew.
-    pub citizen_started: Option<UnixMs>,
+    pub citizen: CitizenClock,
     pub time_class: Option<String>,
     /// One lead and any number of helpers, of the present dispatch.
     pub orders: Vec<Order>,
@@ -154,6 +156,8 @@ pub struct Order {
     pub part: Part,
     pub state: OrderState,
     pub dispatched: UnixMs,
+    /// The time class as it stood then; absent in orders of versions that did not keep it.
+    pub terms: Option<Terms>,
     pub due: Deadlines,
 }
 
@@ -175,15 +179,6 @@ pub enum OrderState {
     Returned,
 }
 
-/// The warning on a unit's clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Card {
-    None,
-    Yellow,
-    Red,
-}
-
 impl Case {
     /// The name of the phase.
     pub const fn state(&self) -> State {
@@ -203,11 +198,12 @@ impl Case {
 
     /// The card at this moment.
     pub fn card(&self, now: UnixMs) -> Card {
-        match self.lead().filter(|_| self.unit_due().is_some()) {
-            Some(order) if now >= order.due.red => Card::Red,
-            Some(order) if now >= order.due.yellow => Card::Yellow,
-            _ => Card::None,
-        }
+        self.lead().filter(|_| self.unit_due().is_some()).map_or(Card::None, |order| order.due.card(now))
+    }
+
+    /// The leading unit's clock, while it runs.
+    pub fn unit_clock(&self) -> Option<UnitClock> {
+        self.lead().filter(|_| self.unit_due().is_some()).map(Order::clock)
     }
 
     /// The actions that `actor` may ask for now, in the table's order. Guards speak when one is asked for.
@@ -245,6 +241,27 @@ impl Case {
                 self.is_upload_of(actor) || self.orders.iter().any(|order| Some(order.unit.as_str()) == actor.unit())
             }
             Actor::System | Actor::Person { .. } => true,
+        }
+    }
+}
+
+impl Order {
+    /// Its clock, still running.
+    pub fn clock(&self) -> UnitClock {
+        UnitClock::started(self.dispatched, self.counting(), self.due)
+    }
+
+    /// Whether its date may still move, because a year that it was counted through is not announced yet.
+    pub fn is_provisional(&self, calendar: &WorkCalendar) -> bool {
+        self.counting() == Counting::WorkTime && calendar.is_provisional(self.dispatched, self.due.reply)
+    }
+
+    /// Which time counts for it. Orders without terms show it by their red card, which comes at once only round the clock.
+    pub fn counting(&self) -> Counting {
+        match self.terms {
+            Some(terms) => terms.counting,
+            None if self.due.red == self.due.reply => Counting::RoundTheClock,
+            None => Counting::WorkTime,
         }
     }
 }

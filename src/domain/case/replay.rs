@@ -4,7 +4,12 @@ use super::{
     By, Case, Event, Inlet, Order, OrderState, Outcome, Part, Persons, Phase, Recorded, State, Transition,
     event::Dispatched,
 };
-use crate::domain::{draft::Source, ids::CaseId, time::UnixMs};
+use crate::domain::{
+    clocks::{CitizenClock, Terms},
+    draft::Source,
+    ids::CaseId,
+    time::UnixMs,
+};
 
 /// A history that does not hold together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +71,7 @@ impl Case {
             fields: *fields,
             persons,
             phase: Phase::Draft,
-            citizen_started: None,
+            citizen: CitizenClock::default(),
             time_class: None,
             orders: Vec::new(),
             ever_signed: false,
@@ -93,7 +98,6 @@ impl Case {
             Event::Joined { child } => self.joined.push(child),
             Event::Confirm { time_class } => {
                 self.phase = Phase::Registered;
-                self.citizen_started = Some(at);
                 self.time_class = Some(time_class);
             }
             Event::AnswerOnSpot { answer_text } => {
@@ -102,16 +106,25 @@ impl Case {
             Event::Refuse { reason, path } => self.phase = Phase::NotAccepted { reason, path },
             Event::Void { reason } => self.phase = Phase::Void { reason },
             Event::MergeInto { parent } => self.phase = Phase::Merged { parent },
-            Event::Dispatch { lead, co, copies: _, time_class } => {
+            Event::Dispatch { lead, co, copies: _, time_class, terms } => {
                 self.phase = Phase::Dispatched;
                 self.time_class = Some(time_class);
-                self.orders = vec![order(lead, Part::Lead, at)];
-                self.orders.extend(co.into_iter().map(|to| order(to, Part::Co, at)));
+                self.orders = vec![order(lead, Part::Lead, terms, at)];
+                self.orders.extend(co.into_iter().map(|to| order(to, Part::Co, terms, at)));
+            }
+            Event::Recalculated { orders, calendar: _, why: _ } => {
+                for new in orders {
+                    let order = self.orders.iter_mut().find(|order| order.unit == new.unit);
+                    order.ok_or_else(|| impossible.clone())?.due = new.due;
+                }
             }
         }
         debug_assert!(row.is_none_or(|row| row.to == self.state()), "the table and the replay agree");
         if row.is_some_and(|row| row.to != self.state()) {
             return Err(impossible);
+        }
+        if row.is_some() {
+            self.citizen.moved(self.state(), at);
         }
         self.ever_signed |= self.state() == State::Handling;
         (self.seq, self.version, self.updated) = (seq, version, at);
@@ -119,6 +132,6 @@ impl Case {
     }
 }
 
-fn order(to: Dispatched, part: Part, at: UnixMs) -> Order {
-    Order { unit: to.unit, part, state: OrderState::Dispatched, dispatched: at, due: to.due }
+fn order(to: Dispatched, part: Part, terms: Option<Terms>, at: UnixMs) -> Order {
+    Order { unit: to.unit, part, state: OrderState::Dispatched, dispatched: at, terms, due: to.due }
 }

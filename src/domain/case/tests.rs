@@ -22,7 +22,7 @@ fn a_confirmed_case_is_registered_and_starts_the_citizens_clock() {
     let mut case = desk.draft();
     let after = desk.act(&mut case, &agent(), "confirm", json!({"read_back": true})).expect("confirmed");
     assert_eq!(case.state(), State::Registered);
-    assert_eq!(case.citizen_started, Some(NOW));
+    assert_eq!(case.citizen.started, Some(NOW));
     assert_eq!(case.time_class.as_deref(), Some("URGENT"), "water is urgent");
     assert_eq!((case.version, case.seq), (2, 2));
     assert_eq!(after.by.role, Some(Role::Agent));

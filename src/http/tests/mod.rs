@@ -1,12 +1,13 @@
 //! The door on a real port, with a real database and a real recording in a folder of the test's own.
 
 mod audit;
+mod calendar;
 mod calls;
 mod cases;
 mod errors;
 mod guard;
-mod once;
 mod insight;
+mod once;
 mod people;
 mod privacy;
 mod roles;

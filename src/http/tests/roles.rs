@@ -28,6 +28,8 @@ const ROUTES: &[(&str, Option<Right>)] = &[
     ("GET /api/v1/categories", Some(Right::SeeCity)),
     ("GET /api/v1/places", Some(Right::SeeCity)),
     ("GET /api/v1/units", Some(Right::SeeCity)),
+    ("GET /api/v1/calendar", Some(Right::SeeCity)),
+    ("PUT /api/v1/calendar/{year}", Some(Right::SetCalendar)),
     ("GET /api/v1/calls", Some(Right::SeeCalls)),
     ("GET /api/v1/calls/{id}", Some(Right::SeeCalls)),
     ("GET /api/v1/calls/{id}/peaks", Some(Right::SeeCalls)),
@@ -66,6 +68,7 @@ const MATRIX: &[(Right, &str)] = &[
     // agent … analyst, editor, unit's three, official, leader, administrators
     (Right::OwnAccount, "+++++++++ + +++ ++ +++"),
     (Right::SeeCity, "+++++++++ + +++ ++ +++"),
+    (Right::SetCalendar, "xxxxxxxxx x xxx xx +xx"),
     (Right::SeeCalls, "+++++++++ . ... +. ..."),
     (Right::HearCalls, "++++++++x . ... +. ..."),
     (Right::RevealCalls, "++++++++x . ... +. ..."),
@@ -176,7 +179,7 @@ impl Walk {
     async fn ask(&self, route: &str, token: &str, headers: &[(&str, &str)]) -> char {
         let (method, path) = route.split_once(' ').expect("a method");
         let nobody = self.house.clock.uuid().to_string();
-        let path = path.replace("{id}", &nobody).replace("{action}", "confirm");
+        let path = path.replace("{id}", &nobody).replace("{action}", "confirm").replace("{year}", "2027");
         let method = method.parse().expect("a method");
         let answer = self.house.send(method, &path, token, headers, None).await;
         let is_problem = answer.header("content-type") == "application/problem+json";

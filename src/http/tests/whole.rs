@@ -33,6 +33,7 @@ async fn tries(house: &House) -> Vec<Try> {
     let nobody = format!("/api/v1/cases/{}", house.clock.uuid());
     let sound = format!("{call}/recording");
     let wish = json!({ "reason": "handling", "purpose": "联系群众" });
+    let set_year = "PUT /api/v1/calendar/{year}";
     let mut tries = vec![
         get("GET /", None, "/", 200),
         get("GET /healthz", None, "/healthz", 200),
@@ -42,6 +43,11 @@ async fn tries(house: &House) -> Vec<Try> {
         get("GET /api/v1/units", Some(Agent), "/api/v1/units?limit=0", 400),
         get("GET /api/v1/categories", Some(Agent), "/api/v1/categories?limit=200", 200),
         get("GET /api/v1/places", Some(Agent), "/api/v1/places", 200),
+        get("GET /api/v1/calendar", Some(Agent), "/api/v1/calendar?year=2027", 200),
+        get("GET /api/v1/calendar", Some(Agent), "/api/v1/calendar?year=1999", 400),
+        send(set_year, Role::Sysadmin, "/api/v1/calendar/2027", super::calendar::announced(), 200),
+        send(set_year, Role::Sysadmin, "/api/v1/calendar/2026", super::calendar::announced(), 400),
+        send(set_year, Agent, "/api/v1/calendar/2027", super::calendar::announced(), 403),
         get("GET /api/v1/calls", Some(Agent), "/api/v1/calls", 200),
         get("GET /api/v1/calls", Some(Auditor), "/api/v1/calls", 404),
         get("GET /api/v1/calls", None, "/api/v1/calls", 401),
