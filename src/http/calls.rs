@@ -181,7 +181,7 @@ async fn transcript(
 
 /// What was shown.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Revealed {
+pub(super) struct RevealedCaller {
     /// The number in full; null when withheld.
     caller: Option<String>,
 }
@@ -189,14 +189,14 @@ pub(super) struct Revealed {
 /// Shows the number a call came from, for a purpose. The asking is audited.
 #[utoipa::path(post, path = "/api/v1/calls/{id}/reveal", tag = "calls", params(("id" = String, Path, format = Uuid, description = "The call")),
     request_body = Reveal,
-    responses((status = 200, description = "The number in full", body = Revealed), (status = "default", response = super::docs::AnyProblem)))]
+    responses((status = 200, description = "The number in full", body = RevealedCaller), (status = "default", response = super::docs::AnyProblem)))]
 async fn reveal(
     State(app): State<App>,
     who: Who<RevealCalls>,
     Id(id): Id<CallId>,
     Body(wish): Body<Reveal>,
-) -> Result<Secret<Revealed>, Problem> {
-    Ok(Secret(Revealed { caller: app.cases.reveal_caller(id, &wish, &who.actor()).await? }))
+) -> Result<Secret<RevealedCaller>, Problem> {
+    Ok(Secret(RevealedCaller { caller: app.cases.reveal_caller(id, &wish, &who.actor()).await? }))
 }
 
 /// How fine an outline is wanted.

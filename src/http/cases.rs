@@ -124,7 +124,7 @@ fn taken<T: serde::de::DeserializeOwned>(body: &mut Map<String, Value>, key: &'s
 
 /// What was shown.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Revealed {
+pub(super) struct RevealedFields {
     /// The fields asked for, in full; null where nothing is known.
     #[schema(value_type = Object)]
     fields: Map<String, Value>,
@@ -133,7 +133,7 @@ pub(super) struct Revealed {
 /// Shows name, number or address in full, for a purpose. The asking is audited.
 #[utoipa::path(post, path = "/api/v1/cases/{id}/reveal", tag = "cases", params(("id" = String, Path, format = Uuid, description = "The case")),
     request_body = Reveal,
-    responses((status = 200, description = "The fields in full", body = Revealed),
+    responses((status = 200, description = "The fields in full", body = RevealedFields),
         (status = 403, description = "Not for the asking person", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "No purpose, or no such field", body = Problem, content_type = "application/problem+json"),
         (status = "default", response = super::docs::AnyProblem)))]
@@ -142,8 +142,8 @@ async fn reveal(
     who: Who<RevealCases>,
     Id(id): Id<CaseId>,
     Body(wish): Body<Reveal>,
-) -> Result<Secret<Revealed>, Problem> {
-    Ok(Secret(Revealed { fields: app.cases.reveal(id, &wish, &who.actor()).await? }))
+) -> Result<Secret<RevealedFields>, Problem> {
+    Ok(Secret(RevealedFields { fields: app.cases.reveal(id, &wish, &who.actor()).await? }))
 }
 
 /// One case, with what the asking person may do now.

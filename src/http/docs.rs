@@ -3,7 +3,11 @@
 use axum::{http::header, response::IntoResponse};
 use utoipa::{
     Modify, OpenApi, ToResponse,
-    openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
+    openapi::{
+        RefOr, Schema,
+        schema::{ObjectBuilder, OneOfBuilder, Type},
+        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
+    },
 };
 
 use super::{credentials::COOKIE, problem::Problem};
@@ -51,6 +55,18 @@ impl Modify for Credentials {
             something have to come from a page of the same origin.",
         );
         components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+    }
+}
+
+/// Says that a field of a case may be empty: where the type of an optional value is a parameter, utoipa forgets it.
+pub(super) fn empty_fields(api: &mut utoipa::openapi::OpenApi) {
+    let schemas = &mut api.components.get_or_insert_default().schemas;
+    for (_, schema) in schemas.iter_mut().filter(|(name, _)| name.starts_with("Field_")) {
+        let RefOr::T(Schema::Object(field)) = schema else { continue };
+        if let Some(value) = field.properties.get_mut("value") {
+            let null = ObjectBuilder::new().schema_type(Type::Null);
+            *value = OneOfBuilder::new().item(null).item(value.clone()).into();
+        }
     }
 }
 

@@ -148,7 +148,7 @@ fn finish(router: Router<App>, parts: Parts, feed: Feed, patience: Duration) -> 
 }
 
 fn api() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(docs::Description::openapi())
+    let mut router = OpenApiRouter::with_openapi(docs::Description::openapi())
         .routes(routes!(docs::home))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
@@ -164,7 +164,9 @@ fn api() -> OpenApiRouter<App> {
         .merge(sessions::routes())
         .merge(me::routes())
         .merge(users::routes())
-        .merge(insight::routes())
+        .merge(insight::routes());
+    docs::empty_fields(router.get_openapi_mut());
+    router
 }
 
 #[cfg(test)]

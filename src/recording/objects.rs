@@ -150,11 +150,12 @@ impl Objects {
         }
     }
 
-    /// The names of all objects, in no order.
+    /// Small files that are not sealed.
     pub fn papers(&self) -> Papers {
         Papers::new(Arc::clone(&self.store))
     }
 
+    /// The names of all objects, in no order.
     pub async fn names(&self) -> Result<Vec<String>, RecordingError> {
         let names = self.store.list(None).map_ok(|object| object.location.to_string());
         names.try_collect().await.map_err(|error| self.trouble("", error))

@@ -237,9 +237,15 @@ impl House {
         if let Some(body) = body {
             request = request.body(body.to_owned());
         }
-        let response = request.send().await.expect("an answer");
+        let mut response = request.send().await.expect("an answer");
         let (status, headers) = (response.status(), response.headers().clone());
-        Answer { status, headers, body: response.bytes().await.expect("a whole answer").to_vec() }
+        // A stream has no end; its beginning is an answer too.
+        let body = if headers.get("content-type").is_some_and(|kind| kind == "text/event-stream") {
+            response.chunk().await.expect("a piece").unwrap_or_default()
+        } else {
+            response.bytes().await.expect("a whole answer")
+        };
+        Answer { status, headers, body: body.to_vec() }
     }
 
     async fn post(&self, path: &str, token: &str, body: &Value) -> Answer {

@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
+use futures::future::select;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
@@ -168,18 +169,11 @@ async fn a_refusal_is_not_kept() {
 async fn one_that_comes_while_the_first_is_being_done_is_told_to_come_again() {
     let line = Line::of(House::open().await);
     let li = line.house.token(Role::Agent).await;
-    let (first, second) = tokio::join!(line.post("/slow", &li, "k", "{}"), async {
-        // The first has claimed the key once the second is told so.
-        let answer = tokio::select! {
-            biased;
-            answer = line.post("/slow", &li, "k", "{}") => answer,
-            () = tokio::time::sleep(Duration::from_secs(30)) => panic!("nobody has claimed the key"),
-        };
-        line.gate.add_permits(1);
-        answer
-    });
-    // Whichever came first was done; the other was sent away.
-    let (done, away) = if first.status == 200 { (first, second) } else { (second, first) };
+    // Whichever claimed the key waits at the gate; the other is sent away.
+    let one = Box::pin(line.post("/slow", &li, "k", "{}"));
+    let (away, other) = select(one, Box::pin(line.post("/slow", &li, "k", "{}"))).await.factor_first();
+    line.gate.add_permits(1);
+    let done = other.await;
     assert_eq!((done.json["number"].as_u64(), away.problem()), (Some(1), (409, "running")));
     assert_eq!(away.headers["retry-after"], "2");
     assert_eq!(line.post("/slow", &li, "k", "{}").await.json, done.json);
@@ -209,13 +203,11 @@ async fn what_was_done_is_never_done_again_even_if_its_answer_was_lost() {
 async fn a_claim_whose_process_died_before_it_did_anything_is_free_again() {
     let line = Line::of(House::open().await);
     let li = line.house.token(Role::Agent).await;
-    tokio::select! {
-        biased;
-        _ = line.post("/slow", &li, "k", "{}") => panic!("it answered"),
-        () = async {
-            while line.post("/slow", &li, "k", "{}").await.problem() != (409, "running") {}
-        } => {}
-    }
+    // Whichever claimed the key is dropped where it waits.
+    let one = Box::pin(line.post("/slow", &li, "k", "{}"));
+    let (away, died) = select(one, Box::pin(line.post("/slow", &li, "k", "{}"))).await.factor_first();
+    drop(died);
+    assert_eq!(away.problem(), (409, "running"));
     line.house.clock.set(NINE + Duration::from_mins(2));
     line.gate.add_permits(1);
     assert_eq!(line.post("/slow", &li, "k", "{}").await.json["number"], 1);

@@ -34,7 +34,7 @@ async fn the_life_of_an_account_from_its_opening_to_its_end() {
     assert_eq!((now["must_change_password"].as_bool(), now["unit"].as_str()), (Some(false), Some("WATER")));
     assert_eq!(
         now["rights"],
-        json!(["own_account", "see_city", "see_cases", "move_cases", "open_cases", "reveal_cases"])
+        json!(["own_account", "see_city", "see_cases", "move_cases", "open_cases", "reveal_cases", "see_events"])
     );
     assert_eq!(story.house.browse(Method::GET, "/api/v1/cases", &cookie, None).await.status, StatusCode::OK);
 

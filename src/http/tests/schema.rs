@@ -32,7 +32,7 @@ impl Api {
         let Some(described) = content.get(plain) else {
             return vec![format!("`{plain}` is not among {:?}", content.keys().collect::<Vec<_>>())];
         };
-        if plain.ends_with("json") {
+        if plain == "application/json" || plain.ends_with("+json") {
             match serde_json::from_slice(body) {
                 Ok(value) => self.value(&described["schema"], &value, "$"),
                 Err(error) => vec![format!("the body is no JSON: {error}")],

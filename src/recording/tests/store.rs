@@ -160,6 +160,11 @@ async fn one_story(place: Place) {
     let peaks = archive.peaks(&long.key, 1).await.expect("there");
     assert_eq!(peaks.points, [[0.0, 29_999.0 / 32_768.0, -29_999.0 / 32_768.0, 0.0]]);
     archive.ready().await.expect("the store is there");
+    let papers = archive.papers();
+    assert!(papers.put("audit/2026-11-23.json", "head").await.expect("written"));
+    assert!(!papers.put("audit/2026-11-23.json", "another").await.expect("a look"), "written once");
+    assert_eq!(papers.get("audit/2026-11-23.json").await.expect("a look").as_deref(), Some("head"));
+    assert_eq!(papers.names("audit").await.expect("a list"), ["audit/2026-11-23.json"]);
 
     archive.delete(&long.key).await.expect("deleted");
     assert!(matches!(archive.read(&long.key, 0..9).await, Err(RecordingError::NoKey(_))));

@@ -18,9 +18,12 @@ use crate::{
     recording::Archive,
     store::{CallRow, JobState, Store, StoredRecording},
     telemetry::Private,
+    vault::Vault,
 };
 
 const NINE: UnixMs = UnixMs(1_795_395_600_000);
+/// Where the recording stands.
+const KEY: &str = "2026/11/23/a.wav";
 /// Longest wait for a state; a loaded machine needs some of it, a broken program all.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -43,7 +46,7 @@ impl Line {
         let store = Store::open(&format!("sqlite://{}", path("line.db")), clock.clone()).await.expect("a database");
         let archive = Archive::in_folder(folder.path(), clock.clone());
         let call = CallId::new(clock.uuid());
-        let recording = StoredRecording { key: "2026/11/23/a.wav".into(), sha256: "0".repeat(64), samples: 8000 };
+        let recording = StoredRecording { key: KEY.into(), sha256: "0".repeat(64), samples: 8000 };
         let wav = folder.path().join("recordings").join(&recording.key);
         fs::create_dir_all(wav.parent().expect("a folder")).expect("made");
         fs::write(wav, b"sound").expect("written");
@@ -142,6 +145,28 @@ async fn without_a_model_jobs_wait_and_the_reason_is_told() {
     line.until("the recording is heard", Line::is_heard).await;
     assert_eq!(line.health.degraded(), None);
     line.stop(supervisor).await;
+}
+
+#[tokio::test]
+async fn a_recording_whose_key_was_not_copied_here_yet_waits_and_loses_no_attempt() {
+    let line = Line::new().await;
+    let other = tempfile::tempdir().expect("another machine of the line");
+    let sealed = Vault::in_folder(other.path(), line.clock.clone()).seal(KEY, b"sound").expect("sealed there");
+    fs::write(line.folder.path().join("recordings").join(KEY), sealed).expect("in the store of both");
+    let supervisor = line.start(&format!("{READY}; {READ}; {HEARD}; read more"));
+    let given_back = async |line: &Line| {
+        let waiting = line.queue.store().jobs(JobState::Waiting).await.expect("read");
+        let job = waiting.iter().find(|job| job.kind == Kind::Transcribe.as_str());
+        job.is_some_and(|job| job.run_at > NINE && job.attempts == 0)
+    };
+    line.until("it was tried and given back", given_back).await;
+    assert_eq!(attempts(&line), 0, "no worker saw it");
+    let keys = |folder: &TempDir| folder.path().join("keys/master.json");
+    fs::copy(keys(&other), keys(&line.folder)).expect("copied");
+    line.until("the recording is heard", Line::is_heard).await;
+    line.stop(supervisor).await;
+    let spool = fs::read_dir(line.folder.path().join("spool")).expect("the spool").count();
+    assert_eq!(spool, 0, "the opened copy went with the job");
 }
 
 #[tokio::test]
