@@ -8,7 +8,7 @@ use crate::{
 
 /// How [`Case`] is written into its row. Give it the next number whenever a stored case would read differently: rows of
 /// another shape are replayed when they are read, and written anew at the next start.
-pub(super) const SHAPE: i64 = 1;
+pub(super) const SHAPE: i64 = 2;
 
 /// What a case's row says.
 pub(super) fn row_of(case: &Case) -> CaseRow {
