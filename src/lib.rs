@@ -6,6 +6,7 @@
 //! * [`drafting`] turns words into the fields of a case, each with the seconds that prove it.
 //! * [`cases`] are the services over [`domain`]'s case state machine; [`jobs`] is the durable work between the rooms.
 //! * [`audit`] signs and checks the chain of who read, revealed, exported, logged in and changed rights.
+//! * [`backup`] copies all of it into one file, and puts it back.
 //! * [`store`] keeps rows; [`http`] is the door for people and other systems; [`cli`] for administrators.
 //! * [`app`] is the only one that knows everybody.
 //!
@@ -13,6 +14,7 @@
 
 pub mod app;
 pub mod audit;
+pub mod backup;
 pub mod call;
 pub mod cases;
 pub mod cli;

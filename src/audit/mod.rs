@@ -124,6 +124,20 @@ impl Auditor {
         Ok(Some(signed))
     }
 
+    /// Writes the signed heads that the database knows to be stored once more, for a store that does not have them: after a
+    /// restore. What is there stays as it is.
+    pub async fn store_again(&self) -> Result<(), AuditError> {
+        let mut after = 0;
+        loop {
+            let exports = self.store.audit_exports(after).await?;
+            let Some(last) = exports.last() else { return Ok(()) };
+            after = last.number;
+            for export in exports.into_iter().filter(|export| export.stored) {
+                self.papers.put(&Head::key(&export.head.head.day), &text(&export.head)).await?;
+            }
+        }
+    }
+
     /// Exports each day's head until `stopping`.
     pub async fn export_loop(self, stopping: CancellationToken) {
         loop {
@@ -147,17 +161,24 @@ impl Auditor {
     ///
     /// # Errors
     /// [`AuditError::Broken`] with the first thing that does not fit.
-    pub async fn verify(
-        &self,
-        kept: Vec<SignedHead>,
-        mut progress: impl FnMut(u64, u64),
-    ) -> Result<Verified, AuditError> {
+    pub async fn verify(&self, kept: Vec<SignedHead>, progress: impl FnMut(u64, u64)) -> Result<Verified, AuditError> {
         let (mut heads, stored) = self.heads().await?;
         for kept in kept {
             self.prove(&kept)?;
             heads.push(kept.head);
         }
-        let heads_seen = heads.len();
+        let seen = heads.len();
+        let entries = self.walk(heads, progress).await?;
+        self.compare(&stored).await?;
+        Ok(Verified { entries, heads: seen })
+    }
+
+    /// Checks every entry and no head, where there are no keys to prove heads with.
+    pub async fn verify_entries(&self, progress: impl FnMut(u64, u64)) -> Result<Verified, AuditError> {
+        Ok(Verified { entries: self.walk(Vec::new(), progress).await?, heads: 0 })
+    }
+
+    async fn walk(&self, heads: Vec<Head>, mut progress: impl FnMut(u64, u64)) -> Result<u64, AuditError> {
         let (end, hash) = self.store.audit_head().await?;
         let (mut chain, mut after) = (Chain::new(heads), 0);
         loop {
@@ -172,9 +193,7 @@ impl Auditor {
                 _ => break,
             }
         }
-        let entries = chain.end(end, &hash)?;
-        self.compare(&stored).await?;
-        Ok(Verified { entries, heads: heads_seen })
+        Ok(chain.end(end, &hash)?)
     }
 
     /// The heads beside the recordings, proven, and their texts by day.

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, thin. Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 
 mod audit;
+mod backup;
 mod calendar;
 mod cases;
 mod classify;
@@ -53,6 +54,8 @@ enum Command {
     /// Checks and exports the chain of who read, revealed, exported, logged in and changed rights.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Copies the line, also one that runs, into one file: database, recordings, keys.
+    Backup(backup::MakeCommand),
     /// Shows the calendar and puts a new year into force.
     #[command(subcommand)]
     Calendar(calendar::Command),
@@ -87,6 +90,8 @@ enum Command {
     Openapi,
     /// Imports recordings that have no row.
     Recover,
+    /// Puts a backup into an empty database, on either kind, and proves it.
+    Restore(backup::RestoreCommand),
     /// Runs the line: SIP, media, recording, hearing, drafting, API.
     Serve(serve::Serve),
     /// Hears a recording.
@@ -136,6 +141,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.command {
         Command::Audit(command) => audit::run(&cli, command),
+        Command::Backup(command) => backup::make(&cli, command),
         Command::Calendar(command) => calendar::run(&cli, command),
         Command::Cases(command) => cases::run(&cli, command),
         Command::Classify(command) => classify::run(&cli, command),
@@ -149,6 +155,7 @@ pub fn run() -> ExitCode {
         Command::Model(command) => model::run(&cli, command),
         Command::Openapi => openapi::run(),
         Command::Recover => recover::run(&cli),
+        Command::Restore(command) => backup::restore(&cli, command),
         Command::Serve(command) => serve::run(&cli, command),
         Command::Transcribe(command) => transcribe::run(&cli, command),
         Command::User(command) => user::run(&cli, command),

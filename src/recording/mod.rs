@@ -7,6 +7,7 @@
 //! The recording and its sidecar are the truth of a call; rows are views of them.
 
 mod archive;
+mod copies;
 mod fetched;
 mod late;
 mod objects;
@@ -26,6 +27,7 @@ mod tests;
 use std::{io, path::PathBuf};
 
 pub use archive::Archive;
+pub use copies::{Copies, Incoming, Outgoing};
 pub use fetched::Fetched;
 pub use late::Late;
 pub use papers::Papers;

@@ -64,6 +64,14 @@ impl Database {
         if is_postgres(url) { Self::open_postgres(url).await } else { Self::open_sqlite(url).await }
     }
 
+    /// Opens what is there; makes nothing.
+    pub(super) async fn open_existing(url: &str) -> Result<Self, StoreError> {
+        if !is_postgres(url) && !file_of(url)?.is_file() {
+            return Err(StoreError::Missing(place(url)?));
+        }
+        Self::open(url).await
+    }
+
     async fn open_sqlite(url: &str) -> Result<Self, StoreError> {
         let file = file_of(url)?;
         prove_writable(&file).await?;
@@ -102,6 +110,20 @@ impl Database {
             Self::Sqlite { .. } => Dialect::Sqlite,
             Self::Postgres { .. } => Dialect::Postgres,
         }
+    }
+
+    /// Begins to read what stands there now, whatever others write from here on.
+    pub(super) async fn freeze(&self) -> Result<Writing, sqlx::Error> {
+        Ok(match self {
+            Self::Sqlite { readers, .. } => Writing::Sqlite(Box::pin(readers.begin()).await?),
+            Self::Postgres { pool } => {
+                let mut tx = Box::pin(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")).await?;
+                // A table is read as fast as the backup is written.
+                let patience = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+                Box::pin(sqlx::raw_sql(patience).execute(&mut *tx)).await?;
+                Writing::Postgres(tx)
+            }
+        })
     }
 
     pub(super) const fn readers(&self) -> Place<'_> {

@@ -23,6 +23,12 @@ pub enum StoreError {
     },
     #[error("database {place} has tables of version {found}, this program knows {known}; start a newer hotline")]
     Newer { place: String, found: i64, known: i64 },
+    #[error("database {0} has no tables of a line; is database.url right?")]
+    Missing(String),
+    #[error(
+        "database {0}: a restore into it did not finish; empty it, and the recordings and keys that came with it, and restore again"
+    )]
+    Unfinished(String),
     #[error("database {place}: migration {number} differs from the one that was applied; it was edited afterwards")]
     Edited { place: String, number: i64 },
     #[error("database {place}: migration {number} failed")]

@@ -5,7 +5,8 @@ use sha2::{Digest, Sha256};
 use super::{
     StoreError,
     database::{Database, Dialect, Writing},
-    sql::sql,
+    dump,
+    sql::{Place, sql},
 };
 use crate::clock::Clock;
 
@@ -37,6 +38,9 @@ migrations! {
     7 "0007_calendar"
 }
 
+/// The newest migration.
+pub(super) const LATEST: i64 = ALL[ALL.len() - 1].number;
+
 /// Key of the advisory lock under which PostgreSQL's tables are made: `hotline` in ASCII.
 const LOCK: i64 = 0x0068_6f74_6c69_6e65;
 
@@ -52,7 +56,8 @@ impl Migration {
 /// Applies what is missing, all in one transaction: two processes that start together do it once.
 ///
 /// * `place` — the database, for people.
-pub(super) async fn run(database: &Database, place: &str, clock: &Clock) -> Result<(), StoreError> {
+/// * `until` — the last one to be applied; one after it that was applied already is an error.
+pub(super) async fn run(database: &Database, place: &str, clock: &Clock, until: i64) -> Result<(), StoreError> {
     let what = StoreError::at("reading applied migrations");
     let mut tx = database.begin().await.map_err(&what)?;
     let dialect = tx.dialect();
@@ -66,11 +71,10 @@ pub(super) async fn run(database: &Database, place: &str, clock: &Clock) -> Resu
     .map_err(&what)?;
     let applied: Vec<(i64, String)> =
         sql("SELECT number, sha256 FROM migrations ORDER BY number").fetch_all(tx.place()).await.map_err(&what)?;
-    let known = ALL.last().map_or(0, |last| last.number);
-    if let Some((found, _)) = applied.last().filter(|(number, _)| *number > known) {
-        return Err(StoreError::Newer { place: place.to_owned(), found: *found, known });
+    if let Some((found, _)) = applied.last().filter(|(number, _)| *number > until) {
+        return Err(StoreError::Newer { place: place.to_owned(), found: *found, known: until });
     }
-    for migration in ALL {
+    for migration in ALL.iter().filter(|migration| migration.number <= until) {
         let (number, text) = (migration.number, migration.text(dialect));
         let sha256 = hex::encode(Sha256::digest(text));
         match applied.iter().find(|(applied, _)| *applied == number) {
@@ -90,6 +94,27 @@ pub(super) async fn run(database: &Database, place: &str, clock: &Clock) -> Resu
         }
     }
     tx.commit().await.map_err(what)
+}
+
+/// Whether this program knows the tables that are there, be they older or its own.
+pub(super) async fn check(database: &Database, place: &str) -> Result<(), StoreError> {
+    let what = StoreError::at("reading applied migrations");
+    let mut tx = database.freeze().await.map_err(&what)?;
+    if !dump::tables(&mut tx).await?.contains("migrations") {
+        return Err(StoreError::Missing(place.to_owned()));
+    }
+    let found = applied(tx.place()).await.map_err(&what)?;
+    tx.roll_back().await.map_err(what)?;
+    if found > LATEST {
+        return Err(StoreError::Newer { place: place.to_owned(), found, known: LATEST });
+    }
+    Ok(())
+}
+
+/// The number of the latest one that was applied.
+pub(super) async fn applied(place: Place<'_>) -> Result<i64, sqlx::Error> {
+    let latest = sql("SELECT CAST(COALESCE(MAX(number), 0) AS BIGINT) FROM migrations").fetch_one(place).await;
+    latest.map(|(number,): (i64,)| number)
 }
 
 async fn apply(tx: &mut Writing, text: &'static str) -> Result<(), sqlx::Error> {

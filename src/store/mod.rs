@@ -19,6 +19,7 @@ mod cases;
 mod codec;
 mod corrections;
 mod database;
+mod dump;
 mod error;
 mod failures;
 mod idempotency;
@@ -47,6 +48,7 @@ pub use callbacks::{CallbackKind, CallbackRow, CallbackState};
 pub use calls::{CallRow, StoredRecording};
 pub use cases::{CaseFilter, CaseRow, StoredEvent};
 pub use corrections::{CorrectionRow, CorrectionsAfter, Heard};
+pub use dump::{Column, ColumnKind, Filling, Frozen, TableForm};
 pub use error::StoreError;
 pub use failures::FailureRow;
 pub use idempotency::{Claim, Once};
@@ -72,6 +74,7 @@ struct Inner {
     database: Database,
     clock: Clock,
     bells: Bells,
+    place: String,
 }
 
 /// Rung by commits, so that who waits for something looks.
@@ -102,11 +105,46 @@ impl Store {
     /// # Errors
     /// An unusable address or file, a database that does not answer, or tables newer than this program.
     pub async fn open(url: &str, clock: Clock) -> Result<Self, StoreError> {
-        let place = database::place(url)?;
-        let database = Database::open(url).await?;
-        migrations::run(&database, &place, &clock).await?;
-        Ok(Self(Arc::new(Inner { database, clock, bells: Bells::default() })))
+        Self::open_until(url, clock, migrations::LATEST).await
     }
+
+    /// The same with the tables of an earlier version of the program, so that its backup can be put in;
+    /// [`Store::bring_up_to_date`] follows.
+    ///
+    /// # Errors
+    /// As of [`Store::open`], and tables that are newer already.
+    pub async fn open_until(url: &str, clock: Clock, schema: i64) -> Result<Self, StoreError> {
+        let place = database::place(url)?;
+        let database = Box::pin(Database::open(url)).await?;
+        dump::refuse_unfinished(&database, &place).await?;
+        migrations::run(&database, &place, &clock, schema).await?;
+        Ok(Self(Arc::new(Inner { database, clock, bells: Bells::default(), place })))
+    }
+
+    /// The same with the tables as they are, for a backup before an upgrade.
+    ///
+    /// # Errors
+    /// As of [`Store::open`], and a database without tables.
+    pub async fn open_as_it_is(url: &str, clock: Clock) -> Result<Self, StoreError> {
+        let place = database::place(url)?;
+        let database = Box::pin(Database::open_existing(url)).await?;
+        dump::refuse_unfinished(&database, &place).await?;
+        migrations::check(&database, &place).await?;
+        Ok(Self(Arc::new(Inner { database, clock, bells: Bells::default(), place })))
+    }
+
+    /// Brings the tables up to date.
+    pub async fn bring_up_to_date(&self) -> Result<(), StoreError> {
+        migrations::run(&self.0.database, &self.0.place, &self.0.clock, migrations::LATEST).await
+    }
+
+    /// Where the database is, for people.
+    pub fn place(&self) -> &str {
+        &self.0.place
+    }
+
+    /// The number of the newest tables that this program knows.
+    pub const LATEST: i64 = migrations::LATEST;
 
     /// Begins to write; on SQLite it waits for the writer before it.
     ///

@@ -16,7 +16,7 @@ use crate::{
 /// Hold it only across statements, never across network, file or recognition work: SQLite has one writer.
 #[derive(Debug)]
 pub struct Tx {
-    inner: Writing,
+    pub(super) inner: Writing,
     clock: Clock,
     bells: Bells,
     left_jobs: bool,

@@ -5,7 +5,7 @@
 //!   would have to be made again.
 //! * `signing.json`, `signing.pub` — Ed25519, for the daily head of the audit.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,19 @@ pub struct Keyring {
 #[serde(deny_unknown_fields)]
 struct Page {
     keys: Vec<Entry>,
+}
+
+/// Files by name; wiped from memory when dropped.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Copy {
+    files: BTreeMap<String, String>,
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        self.files.values_mut().for_each(zeroize::Zeroize::zeroize);
+    }
 }
 
 impl Entry {
@@ -150,6 +163,41 @@ impl Keyring {
         drop(lock);
         tracing::info!(key.id = %facts.id, suite = %facts.suite, "vault: a new key seals from now on");
         Ok(facts)
+    }
+
+    /// The files of the keys as one text, read as one: no key can be made meanwhile.
+    pub fn copy_of(folder: &Path) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let lock = files::lock(folder)?;
+        // What cannot be read is found now and not when the copy is needed.
+        Self::load(folder)?;
+        let mut copy = Copy::default();
+        for name in [MASTER, INDEX, SIGNING] {
+            copy.files.insert(name.to_owned(), files::read(&folder.join(name))?.to_string());
+        }
+        drop(lock);
+        let mut text = Zeroizing::new(Vec::with_capacity(64 * 1024));
+        serde_json::to_writer(&mut *text, &copy).map_err(|error| VaultError::Copy(error.to_string()))?;
+        Ok(text)
+    }
+
+    /// Writes the files of a copy into a folder without keys.
+    pub fn put_back(folder: &Path, copy: &[u8]) -> Result<(), VaultError> {
+        let unreadable = |_| VaultError::Copy("it is not as it was written".into());
+        let copy: Copy = serde_json::from_slice(copy).map_err(unreadable)?;
+        let file = |name: &str| copy.files.get(name).ok_or_else(|| VaultError::Copy(format!("{name} is missing")));
+        files::make_folder(folder)?;
+        let _lock = files::lock(folder)?;
+        if !Self::is_absent(folder) {
+            return Err(VaultError::Present(folder.to_owned()));
+        }
+        files::write(&folder.join(MAKING), b"", 0o600)?;
+        for name in [INDEX, SIGNING, MASTER] {
+            files::write(&folder.join(name), file(name)?.as_bytes(), 0o600)?;
+        }
+        let ring = Self::load(folder)?;
+        files::write(&folder.join(PUBLIC), pem(&ring.signing.verifying_key()).as_bytes(), 0o644)?;
+        let mark = folder.join(MAKING);
+        fs::remove_file(&mark).map_err(|source| VaultError::File { path: mark, source })
     }
 
     /// Changes whenever a key was made.

@@ -7,6 +7,7 @@
 mod files;
 mod format;
 mod keyring;
+mod passphrase;
 mod phone;
 mod suite;
 
@@ -21,11 +22,13 @@ use std::{
 
 use ed25519_dalek::{Signature, Signer};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 pub use format::{CHUNK, HEAD, Opener, Sealer, is_sealed};
 use format::{LONGEST, Made};
 pub use keyring::{KeyFacts, KeyState};
 use keyring::{Keyring, pem};
+pub use passphrase::{Passphrase, Wrong, opened, sealed};
 pub use suite::Refused;
 use suite::suite;
 
@@ -90,6 +93,10 @@ pub enum VaultError {
     Damaged { path: PathBuf, problem: String },
     #[error("vault.keys: key {id} is not in {folder}; copy its master.json from where the key was made", folder = folder.display())]
     UnknownKey { id: Uuid, folder: PathBuf },
+    #[error("vault.keys: there are keys in {path} already; name a folder without any", path = .0.display())]
+    Present(PathBuf),
+    #[error("the copy of the keys is damaged: {0}")]
+    Copy(String),
     #[error("`{0}` is not what was sealed: it was changed, cut or exchanged")]
     Changed(String),
     #[error("`{0}` is sealed in a way that this program does not know; it was written by a newer one")]
@@ -128,6 +135,21 @@ impl Vault {
         }
         let ring = RwLock::new(Ring::read(folder)?);
         Ok(Self(Arc::new(Inner { folder: folder.to_owned(), clock, ring })))
+    }
+
+    /// All keys as they lie in a folder, for a copy; whoever has it can open what the line stored.
+    pub fn copy_of(folder: &Path) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        Keyring::copy_of(folder)
+    }
+
+    /// Puts keys from a copy where there are none.
+    pub fn put_back(folder: &Path, copy: &[u8]) -> Result<(), VaultError> {
+        Keyring::put_back(folder, copy)
+    }
+
+    /// Whether a folder holds no keys yet.
+    pub fn is_absent(folder: &Path) -> bool {
+        Keyring::is_absent(folder)
     }
 
     /// Begins to seal an object with the active key, also one that another process made meanwhile.

@@ -21,6 +21,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("store", &["clock", "domain", "telemetry"]),
     ("audit", &["clock", "domain", "recording", "store", "vault"]),
     ("jobs", &["clock", "domain", "store"]),
+    ("backup", &["audit", "cases", "clock", "config", "domain", "recording", "store", "vault"]),
     (
         "call",
         &["clock", "config", "domain", "jobs", "lifecycle", "media", "recording", "sip", "store", "telemetry", "vault"],
