@@ -360,6 +360,8 @@ mod tests {
             let gone: Vec<_> = TABLES.iter().filter(|(name, _)| !there.contains(*name)).collect();
             assert!(gone.is_empty(), "{gone:?}");
             assert!(!is_named("a_new_table"));
+            let left: Vec<_> = TABLES.iter().filter(|(_, fate)| *fate != Fate::Kept).map(|(name, _)| *name).collect();
+            assert_eq!(left, ["migrations", "sessions", "stream_events", "stream_head"], "nothing else may be lost");
         }
 
         async fn a_database_with_an_unfinished_restore_is_opened_by_nobody(test: TestStore) {

@@ -136,6 +136,11 @@ impl House {
         self.settings.retain(|(known, _)| known != key);
     }
 
+    /// Asks as the tester of another line, whose people this one has.
+    pub fn known_by(&mut self, other: &Self) {
+        self.token.clone_from(&other.token);
+    }
+
     /// Writes a settings file of this line's own; what [`House::set`] says goes before it.
     pub fn write_file(&mut self, text: &str) {
         let file = self.folder().join("hotline.toml");

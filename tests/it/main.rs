@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "tests tell what they saw")]
 
+mod backup;
 mod collector;
 mod databases;
 mod exposition;
