@@ -37,6 +37,8 @@ pub struct Restoring<'a> {
     pub passphrase: Option<&'a Passphrase>,
     /// Otherwise they are put back by hand, before or afterwards.
     pub with_keys: bool,
+    /// Otherwise those in the store stay as they are: the line goes back to an earlier moment, or lost its database alone.
+    pub with_recordings: bool,
     pub clock: &'a Clock,
 }
 
@@ -67,7 +69,8 @@ pub async fn restore(
     let manifest = backup.manifest();
     let keys = if restoring.with_keys { Some(backup.keys(restoring.passphrase)?) } else { None };
     let copies = Copies::open(restoring.storage)?;
-    let is_bare = is_empty(restoring, &copies, manifest.with_recordings, manifest.schema).await?;
+    let with_recordings = restoring.with_recordings && manifest.with_recordings;
+    let is_bare = is_empty(restoring, &copies, with_recordings, manifest.schema).await?;
     backup.verify(told)?;
 
     let store = Store::open_until(restoring.database, restoring.clock.clone(), manifest.schema).await?;
@@ -75,7 +78,9 @@ pub async fn restore(
     if let Some(keys) = keys {
         Vault::put_back(restoring.keys, &keys)?;
     }
-    put_recordings(backup, &copies, told).await?;
+    if with_recordings {
+        put_recordings(backup, &copies, told).await?;
+    }
     fill(&store, backup, told).await?;
     store.bring_up_to_date().await?;
     let rebuilt = cases::rebuild(&store, Rebuild::All, |done, of| {
@@ -90,7 +95,13 @@ pub async fn restore(
     {
         return Err(BackupError::OtherKeys);
     }
-    let (recordings, absent) = prove_recordings(restoring, backup, &copies, vault.as_ref(), told).await?;
+    let archive = vault.as_ref().filter(|_| with_recordings);
+    let archive = archive.map(|vault| Archive::open(restoring.storage, vault.clone(), restoring.clock.clone()));
+    let (recordings, absent) = prove_recordings(backup, &copies, archive.transpose()?.as_ref(), told).await?;
+    if with_recordings && absent > manifest.missing {
+        let (there, here) = (manifest.missing.to_string(), absent.to_string());
+        return Err(BackupError::Differs { what: "recordings that are missing".into(), there, here });
+    }
     let audit = prove_audit(restoring, &store, vault, is_bare, told).await?;
     finish(&store, backup).await?;
     store.close().await;
@@ -99,8 +110,9 @@ pub async fn restore(
 
 /// Refuses a place in which something stands.
 ///
-/// * returns — whether the store is empty too. It need not be when the backup has no recordings: the store outlived the
-///   database, or its recordings were copied by other means.
+/// * `with_recordings` — whether recordings are put back. Otherwise the store may hold some: it outlived the database, or
+///   was copied by other means.
+/// * returns — whether the store is empty too.
 async fn is_empty(
     restoring: &Restoring<'_>,
     copies: &Copies,
@@ -136,7 +148,7 @@ async fn is_empty(
         Some(first) if with_recordings => Err(BackupError::Occupied {
             place: format!("storage.url: {}", restoring.storage.url),
             found: format!("there is {first}"),
-            wish: "name an empty one, or move what is there away first",
+            wish: "name an empty one, move what is there away first, or say --without-recordings to keep it",
         }),
         first => Ok(first.is_none()),
     }
@@ -187,19 +199,17 @@ async fn fill(store: &Store, backup: &Backup, told: &mut dyn FnMut(Step<'_>)) ->
     Ok(tx.commit().await?)
 }
 
-/// Hears nothing, but reads every recording to its end: its hash is that of the index.
+/// Reads every recording to its end: its hash is that of the index.
 ///
+/// * `archive` — opens them; without it only those are counted that are not there.
 /// * returns — how many are right, and how many are not in the store.
 async fn prove_recordings(
-    restoring: &Restoring<'_>,
     backup: &Backup,
     copies: &Copies,
-    vault: Option<&Vault>,
+    archive: Option<&Archive>,
     told: &mut dyn FnMut(Step<'_>),
 ) -> Result<(u64, u64), BackupError> {
     let of = backup.manifest().recordings;
-    let open = |vault: &Vault| Archive::open(restoring.storage, vault.clone(), restoring.clock.clone());
-    let archive = vault.filter(|_| backup.manifest().with_recordings).map(open).transpose()?;
     let (mut proven, mut absent) = (0, 0);
     let index = backup.part(INDEX)?;
     for (row, done) in lines::rows(&index).zip(1..) {
@@ -208,7 +218,7 @@ async fn prove_recordings(
         let (key, sha256) = (text(1), text(2));
         if !copies.holds(key).await? {
             absent += 1;
-        } else if let Some(archive) = &archive {
+        } else if let Some(archive) = archive {
             let here = hash(archive, key).await?;
             if here != sha256 {
                 let what = format!("SHA-256 of the recording {key}");
@@ -217,11 +227,6 @@ async fn prove_recordings(
             proven += 1;
         }
         told(Step { what: "checking recordings", done, of });
-    }
-    if backup.manifest().with_recordings && absent > backup.manifest().missing {
-        let what = "recordings that are missing".into();
-        let there = backup.manifest().missing.to_string();
-        return Err(BackupError::Differs { what, there, here: absent.to_string() });
     }
     Ok((proven, absent))
 }

@@ -190,7 +190,7 @@ async fn a_copy_of_older_tables_is_brought_up_to_date() {
     let target = folder.path().join("old.tar");
     let made = make(&Making { store: &store, ..line.making(None) }, &target, &mut |_| {}).await.expect("made");
     assert_eq!((made.manifest.schema, store.schema().await.expect("a look")), (2, 2), "it stays as it was");
-    to.restore_without_keys(&target).await.expect("restored");
+    to.restore_the_database(&target).await.expect("restored");
 
     let store = Store::open(&to.database, line.test.clock.clone()).await.expect("a database");
     assert_eq!(store.schema().await.expect("a look"), Store::LATEST);
@@ -199,19 +199,26 @@ async fn a_copy_of_older_tables_is_brought_up_to_date() {
 }
 
 #[tokio::test]
-async fn without_recordings_a_copy_is_put_beside_those_that_outlived_the_database() {
+async fn the_database_alone_goes_back_beside_keys_and_recordings_that_outlived_it() {
     let line = Line::over(TestStore::sqlite().await).await;
-    let making = Making { with_recordings: false, ..line.making(None) };
-    let made = make(&making, &line.target(), &mut |_| {}).await.expect("made");
-    assert!(!made.manifest.parts.iter().any(|part| part.name.starts_with(manifest::OBJECTS)));
+    let whole = line.copy().await;
+    let (making, small) =
+        (Making { with_recordings: false, ..line.making(None) }, line.folder.path().join("small.tar"));
+    let small = make(&making, &small, &mut |_| {}).await.expect("made");
+    assert!(!small.manifest.parts.iter().any(|part| part.name.starts_with(manifest::OBJECTS)));
 
-    // The store has a head that the copy does not know of, which is true, and for `hotline audit verify` to say.
+    // The store has a head that the copies do not know of, which is true, and for `hotline audit verify` to say.
     line.test.clock.set(UnixMs(line.test.clock.now().0 + 24 * 3_600_000));
     line.append().await;
     line.auditor().export().await.expect("exported").expect("a head");
-    let to = Place { storage: Storage::in_folder(line.folder.path()), ..Place::sqlite() };
-    let restored = to.restore_without_keys(&made.path).await.expect("restored");
-    assert_eq!((restored.recordings, restored.absent), (0, 0), "it is there, and was not read");
+    let recordings = line.folder.path().join("recordings");
+    let before = files(&recordings);
+    for made in [whole, small] {
+        let to = Place { storage: Storage::in_folder(line.folder.path()), ..Place::sqlite() };
+        let restored = to.restore_the_database(&made.path).await.expect("restored");
+        assert_eq!((restored.recordings, restored.absent), (0, 0), "it is there, and was not read");
+        assert_eq!(files(&recordings), before);
+    }
 }
 
 /// A line with one recorded call, its case, and people.
@@ -338,7 +345,7 @@ impl Place {
         self.put(file, Some(&passphrase()), true, &mut |_| {}).await
     }
 
-    async fn restore_without_keys(&self, file: &Path) -> Result<Restored, BackupError> {
+    async fn restore_the_database(&self, file: &Path) -> Result<Restored, BackupError> {
         self.put(file, None, false, &mut |_| {}).await
     }
 
@@ -351,7 +358,7 @@ impl Place {
     ) -> Result<Restored, BackupError> {
         let (database, storage, keys) = (self.database.as_str(), &self.storage, &self.keys());
         let clock = &Clock::standing_at(MONDAY_NINE);
-        let place = Restoring { database, storage, keys, passphrase, with_keys, clock };
+        let place = Restoring { database, storage, keys, passphrase, with_keys, with_recordings: with_keys, clock };
         restore(&place, &Backup::open(file)?, told).await
     }
 }

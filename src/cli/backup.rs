@@ -36,7 +36,8 @@ pub(super) struct MakeCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hotline restore /srv/backups/hotline-20261125-033000.tar --check
-  hotline --config new.toml restore /srv/backups/hotline-20261125-033000.tar --passphrase-file backup.passphrase")]
+  hotline --config new.toml restore /srv/backups/hotline-20261125-033000.tar --passphrase-file backup.passphrase
+  hotline restore /srv/backups/hotline-20261125-033000.tar --without-keys --without-recordings   # the database alone")]
 pub(super) struct RestoreCommand {
     /// What `hotline backup` made.
     file: PathBuf,
@@ -46,6 +47,9 @@ pub(super) struct RestoreCommand {
     /// Leaves the keys out: they are put into vault.keys by hand.
     #[arg(long)]
     without_keys: bool,
+    /// Leaves the recordings out: those in the store stay.
+    #[arg(long)]
+    without_recordings: bool,
     /// Only reads the file and checks that it is whole, and with a passphrase that it opens the keys.
     #[arg(long)]
     check: bool,
@@ -111,6 +115,7 @@ pub(super) fn restore(cli: &Cli, command: &RestoreCommand) -> anyhow::Result<()>
         keys: &settings.vault.keys,
         passphrase: passphrase.as_ref(),
         with_keys: !command.without_keys,
+        with_recordings: !command.without_recordings,
         clock: &clock,
     };
     let restored =

@@ -107,7 +107,7 @@ async fn other_keys_than_those_of_the_database_are_no_restore() {
     let line = Line::over(TestStore::sqlite().await).await;
     let (made, place) = (line.copy().await, Place::sqlite());
     Vault::in_folder(place.folder.path(), line.test.clock.clone());
-    let refused = place.restore_without_keys(&made.path).await;
+    let refused = place.restore_the_database(&made.path).await;
     assert!(matches!(refused, Err(BackupError::OtherKeys)), "{refused:?}");
     let opened = Store::open(&place.database, line.test.clock.clone()).await;
     assert!(matches!(opened, Err(StoreError::Unfinished(_))), "{opened:?}");
