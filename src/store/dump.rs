@@ -60,7 +60,7 @@ const TABLES: &[(&str, Fate)] = &[
 const WITH_FIRST_ROW: &str = "audit_head";
 /// Is there while a backup is put in.
 const RESTORING: &str = "restoring";
-/// Values in one statement. SQLite looks each one's name up among all others: thirty times as many take eight times as long.
+/// Values in one statement. SQLite looks each one up among all others: with 8,000 of them a restore takes seven times as long.
 const MOST_VALUES: usize = 1_000;
 
 /// What a column holds.
