@@ -4,6 +4,7 @@
 
 mod backup;
 mod collector;
+mod crash;
 mod databases;
 mod exposition;
 mod house;
