@@ -2,22 +2,26 @@
 //! SIP read by `rsip`.
 //!
 //! * [`call`] dials, plays, records and hangs up; [`options`] asks whether anybody is there.
+//! * [`load()`] makes hundreds of calls at once.
 //! * [`audio`] proves that what was heard is what was said.
 //! * [`raw`] sends what no phone would.
 //!
 //! Everything ends: a call takes at most its own length and [`GRACE`].
 
 pub mod audio;
+pub mod load;
 mod phone;
 pub mod raw;
 mod rtp;
 mod sdp;
 mod sip;
+mod transport;
 
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
+pub use load::{Expect, LoadReport, LoadSpec, load};
 pub use phone::{call, options};
 pub use rtp::Faults;
 pub use sip::Message;
@@ -30,7 +34,7 @@ pub const GRACE: Duration = Duration::from_secs(40);
 /// A call to be made.
 #[derive(Clone, Debug)]
 pub struct CallSpec {
-    /// `sip:12345@127.0.0.1:5060`.
+    /// `sip:12345@127.0.0.1:5060`; with `;transport=tcp` over TCP.
     pub to: String,
     /// Our own number.
     pub from: String,

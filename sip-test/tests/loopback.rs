@@ -4,9 +4,9 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use sip_test::{
-    CallSpec, EndedBy, Faults, Message, PhoneError,
+    CallSpec, EndedBy, Expect, Faults, LoadSpec, Message, PhoneError,
     audio::{self, Codec, Side, align, tone, tone_share},
-    call, options, raw,
+    call, load, options, raw,
 };
 use tokio::{net::UdpSocket, sync::watch, time::timeout};
 
@@ -104,6 +104,57 @@ async fn options_and_raw_datagrams_are_answered() {
     wire.send(wire.request("OPTIONS", &machine.uri())).await.unwrap();
     let answer = wire.final_answer(Duration::from_secs(10)).await.unwrap();
     assert_eq!(answer.status, Some(200));
+}
+
+#[tokio::test]
+async fn forty_calls_at_once_each_hear_their_own_words_come_back() {
+    let machine = Machine::default().start().await;
+    let mut spec = LoadSpec::new(machine.uri());
+    (spec.calls, spec.total, spec.rate, spec.length) = (40, 60, 200.0, Duration::from_secs(4));
+    (spec.play, spec.expect, spec.each) = (words(Duration::from_secs(20)), Expect::Echo, true);
+    spec.faults = Faults { seed: 5, loss: 0.05, reorder: 0.05, duplicate: 0.01 };
+    spec.jitter = Duration::from_millis(15);
+    let report = load(spec, |_| {}).await.unwrap();
+    assert!(report.good, "{report:#?}");
+    assert_eq!((report.begun, report.answered, report.completed), (60, 60, 60));
+    assert!(report.most_up <= 40, "no more than allowed: {}", report.most_up);
+    assert!(report.packets_withheld > 300 && report.gaps > 300 && report.packets_late > 0, "{report:#?}");
+    assert!(report.heard_correlation.unwrap().least > 0.8, "{report:#?}");
+    assert!(report.each.iter().all(|call| call.end == "completed"));
+    assert_eq!((report.each.len(), report.each[1].from != report.each[0].from), (60, true));
+}
+
+#[tokio::test]
+async fn a_load_that_hears_another_sound_or_is_refused_or_left_has_failed() {
+    let machine = Machine::default().start().await;
+    let mut wrong = LoadSpec::new(machine.uri());
+    (wrong.calls, wrong.total, wrong.length) = (2, 2, Duration::from_secs(2));
+    (wrong.play, wrong.expect) = (words(Duration::from_secs(9)), Expect::Sound(tone(440.0, 0.5, 16_000)));
+    let report = load(wrong, |_| {}).await.unwrap();
+    assert_eq!((report.completed, report.failed["heard another sound than expected"], report.good), (2, 2, false));
+
+    let full = Machine { refuses: Some("503 Service Unavailable"), ..Machine::default() }.start().await;
+    let mut refused = LoadSpec::new(full.uri());
+    (refused.calls, refused.total, refused.rate) = (1, 3, 1000.0);
+    let report = load(refused.clone(), |_| {}).await.unwrap();
+    assert_eq!((report.refused[&503], report.answered, report.good), (3, 0, false));
+    refused.may_refuse = true;
+    assert!(load(refused, |_| {}).await.unwrap().good, "where a refusal is allowed");
+
+    let rude = Machine { hangs_up_after: Some(5), ..Machine::default() }.start().await;
+    let mut left = LoadSpec::new(rude.uri());
+    (left.calls, left.total) = (1, 1);
+    let report = load(left, |_| {}).await.unwrap();
+    assert_eq!((report.failed["hung up by the far side"], report.good), (1, false));
+}
+
+#[tokio::test]
+async fn a_load_on_a_port_where_nobody_listens_is_an_error() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let at = socket.local_addr().unwrap();
+    drop(socket);
+    let error = load(LoadSpec::new(format!("sip:12345@{at}")), |_| {}).await.unwrap_err();
+    assert!(matches!(error, PhoneError::Unreachable { .. }), "{error}");
 }
 
 fn words(length: Duration) -> Vec<i16> {
