@@ -3,6 +3,7 @@
 //!
 //! * [`call`] dials, plays, records and hangs up; [`options`] asks whether anybody is there.
 //! * [`load()`] makes hundreds of calls at once.
+//! * [`misbehave()`] does what no phone should, and knows what a correct server answers.
 //! * [`audio`] proves that what was heard is what was said.
 //! * [`raw`] sends what no phone would.
 //!
@@ -10,6 +11,7 @@
 
 pub mod audio;
 pub mod load;
+mod misbehave;
 mod phone;
 pub mod raw;
 mod rtp;
@@ -22,6 +24,7 @@ use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 use serde::Serialize;
 
 pub use load::{Expect, LoadReport, LoadSpec, load};
+pub use misbehave::{Misdeed, Outcome, misbehave};
 pub use phone::{call, options};
 pub use rtp::Faults;
 pub use sip::Message;

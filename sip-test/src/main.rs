@@ -30,6 +30,8 @@ enum Command {
     Call(Call),
     /// Makes many calls at once and reports how they went.
     Load(cli::load::Load),
+    /// Does what no phone should.
+    Misbehave(cli::misbehave::Misbehave),
     /// Asks with OPTIONS whether anybody is there.
     Options {
         /// For instance sip:12345@127.0.0.1:5060.
@@ -111,6 +113,7 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Call(order) => make_call(order).await,
         Command::Load(order) => order.run().await,
+        Command::Misbehave(order) => order.run().await,
         Command::Options { uri, json } => sip_test::options(&uri).await.map(|report| {
             if json {
                 print(&serde_json::json!(report).to_string());

@@ -1,6 +1,7 @@
 //! Commands with orders of their own.
 
 pub(crate) mod load;
+pub(crate) mod misbehave;
 
 use std::io::{IsTerminal, Write};
 
