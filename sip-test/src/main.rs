@@ -32,6 +32,10 @@ enum Command {
     Load(cli::load::Load),
     /// Does what no phone should.
     Misbehave(cli::misbehave::Misbehave),
+    /// Sends damaged packets.
+    Fuzz(cli::fuzz::Fuzz),
+    /// Plays a folder of raw messages.
+    Torture(cli::torture::Torture),
     /// Asks with OPTIONS whether anybody is there.
     Options {
         /// For instance sip:12345@127.0.0.1:5060.
@@ -114,6 +118,8 @@ async fn main() -> ExitCode {
         Command::Call(order) => make_call(order).await,
         Command::Load(order) => order.run().await,
         Command::Misbehave(order) => order.run().await,
+        Command::Fuzz(order) => order.run().await,
+        Command::Torture(order) => order.run().await,
         Command::Options { uri, json } => sip_test::options(&uri).await.map(|report| {
             if json {
                 print(&serde_json::json!(report).to_string());

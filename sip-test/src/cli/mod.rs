@@ -1,7 +1,9 @@
 //! Commands with orders of their own.
 
+pub(crate) mod fuzz;
 pub(crate) mod load;
 pub(crate) mod misbehave;
+pub(crate) mod torture;
 
 use std::io::{IsTerminal, Write};
 

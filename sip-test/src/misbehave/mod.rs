@@ -1,7 +1,7 @@
 //! A phone that does what none should, and knows what a correct server answers.
 
 mod deeds;
-mod rascal;
+pub(crate) mod rascal;
 
 use serde::Serialize;
 

@@ -17,47 +17,47 @@ use crate::{
 };
 
 /// Longest wait for an answer that has to come.
-pub(super) const PATIENCE: Duration = Duration::from_secs(8);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
 /// CSeq of the INVITE; there is room below it.
-pub(super) const FIRST: u32 = 100;
+pub(crate) const FIRST: u32 = 100;
 const CODECS: [Codec; 2] = [Codec::Alaw, Codec::Ulaw];
 
-pub(super) struct Rascal {
+pub(crate) struct Rascal {
     transport: Transport,
-    pub(super) dialog: Dialog,
-    pub(super) cseq: u32,
+    pub(crate) dialog: Dialog,
+    pub(crate) cseq: u32,
     /// Branch of the INVITE.
-    pub(super) branch: String,
+    pub(crate) branch: String,
     rtp: UdpSocket,
     _rtcp: UdpSocket,
-    pub(super) voice: Option<Voice>,
+    pub(crate) voice: Option<Voice>,
     /// Packets of sound heard.
-    pub(super) heard: u64,
+    pub(crate) heard: u64,
     /// BYEs of the far side.
-    pub(super) byes: u32,
+    pub(crate) byes: u32,
     /// Answers the far side's requests.
-    pub(super) polite: bool,
+    pub(crate) polite: bool,
 }
 
 /// The sound it sends.
-pub(super) struct Voice {
-    pub(super) far: FarMedia,
+pub(crate) struct Voice {
+    pub(crate) far: FarMedia,
     /// Whether it sends at all.
-    pub(super) speaks: bool,
-    pub(super) ssrc: u32,
-    pub(super) sequence: u16,
-    pub(super) timestamp: u32,
+    pub(crate) speaks: bool,
+    pub(crate) ssrc: u32,
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
     next: Instant,
 }
 
 impl Voice {
-    pub(super) fn new(far: FarMedia) -> Self {
+    pub(crate) fn new(far: FarMedia) -> Self {
         let (ssrc, sequence, timestamp) = (fastrand::u32(..), fastrand::u16(..), fastrand::u32(..));
         Self { far, speaks: true, ssrc, sequence, timestamp, next: Instant::now() }
     }
 
     /// The next packet: a buzz, so that it cannot be taken for silence.
-    pub(super) fn packet(&mut self) -> Vec<u8> {
+    pub(crate) fn packet(&mut self) -> Vec<u8> {
         let codec = self.far.codec;
         let mut packet = vec![0x80, codec.payload_type()];
         packet.extend(self.sequence.to_be_bytes());
@@ -71,7 +71,7 @@ impl Voice {
 }
 
 impl Rascal {
-    pub(super) async fn open(to: &str) -> Result<Self, PhoneError> {
+    pub(crate) async fn open(to: &str) -> Result<Self, PhoneError> {
         let far = resolve(to).await?;
         let transport = Transport::open(far, wants_tcp(to)).await?;
         let local = transport.local().map_err(|source| PhoneError::Unreachable { far, source })?;
@@ -90,46 +90,55 @@ impl Rascal {
         })
     }
 
-    pub(super) fn is_tcp(&self) -> bool {
+    pub(crate) fn is_tcp(&self) -> bool {
         self.transport.is_tcp()
     }
 
-    pub(super) fn invite(&self) -> Result<String, PhoneError> {
+    pub(crate) fn invite(&self) -> Result<String, PhoneError> {
         let at = self.rtp.local_addr().map_err(|source| PhoneError::Socket { at: self.dialog.local, source })?;
         let offer = sdp::describe(at, 1, &CODECS, Some(EVENTS));
         Ok(self.dialog.request("INVITE", FIRST, &self.branch, &[("Allow", ALLOW)], &offer))
     }
 
     /// A request of the dialog with the next CSeq.
-    pub(super) fn next(&mut self, method: &str) -> String {
+    pub(crate) fn next(&mut self, method: &str) -> String {
         self.cseq += 1;
         self.dialog.request(method, self.cseq, &branch(), &[], "")
     }
 
-    pub(super) async fn send(&mut self, text: impl AsRef<[u8]>) -> io::Result<()> {
+    pub(crate) async fn send(&mut self, text: impl AsRef<[u8]>) -> io::Result<()> {
         self.transport.send(text.as_ref()).await
     }
 
-    pub(super) fn acknowledgement(&self) -> String {
+    pub(crate) fn acknowledgement(&self) -> String {
         self.dialog.request("ACK", FIRST, &branch(), &[], "")
     }
 
     /// ACK of a refusal: the INVITE's branch, the refusal's To.
-    pub(super) async fn acknowledge_refusal(&mut self, refusal: &Message) {
+    pub(crate) async fn acknowledge_refusal(&mut self, refusal: &Message) {
         let mut dialog = self.dialog.clone();
         dialog.to = refusal.header("To").unwrap_or_default().into();
         let _ = self.send(dialog.request("ACK", FIRST, &self.branch, &[], "")).await;
     }
 
     /// Takes the 200 over and begins to speak.
-    pub(super) fn take(&mut self, answer: &Message) -> Result<(), String> {
+    pub(crate) fn take(&mut self, answer: &Message) -> Result<(), String> {
         self.dialog.confirm(answer);
         self.voice = Some(Voice::new(sdp::read(&answer.body, &CODECS)?));
         Ok(())
     }
 
+    /// Sends these very bytes from the call's own port to the far one, or to the port after it.
+    pub(crate) async fn send_media(&self, bytes: &[u8], reports: bool) {
+        if let Some(voice) = &self.voice {
+            let mut to = voice.far.address;
+            to.set_port(to.port().saturating_add(u16::from(reports)));
+            let _ = self.rtp.send_to(bytes, to).await;
+        }
+    }
+
     /// Next message until then, `None` if there is none or the connection is closed.
-    pub(super) async fn hear(&mut self, until: Instant) -> Option<Message> {
+    pub(crate) async fn hear(&mut self, until: Instant) -> Option<Message> {
         let mut buffer = [0; 2_048];
         loop {
             let speaks = self.voice.as_ref().is_some_and(|voice| voice.speaks);
@@ -169,13 +178,13 @@ impl Rascal {
     }
 
     /// Lets the call go on for so long.
-    pub(super) async fn pass(&mut self, span: Duration) {
+    pub(crate) async fn pass(&mut self, span: Duration) {
         let until = Instant::now() + span;
         while self.hear(until).await.is_some() {}
     }
 
     /// Next message of this kind within the time.
-    pub(super) async fn wait(&mut self, span: Duration, wanted: impl Fn(&Message) -> bool) -> Option<Message> {
+    pub(crate) async fn wait(&mut self, span: Duration, wanted: impl Fn(&Message) -> bool) -> Option<Message> {
         let until = Instant::now() + span;
         loop {
             let message = self.hear(until).await?;
@@ -186,7 +195,7 @@ impl Rascal {
     }
 
     /// Sends a request until its final answer; over UDP again and again, as RFC 3261 §17.1 has it.
-    pub(super) async fn ask(&mut self, request: &str) -> Option<Message> {
+    pub(crate) async fn ask(&mut self, request: &str) -> Option<Message> {
         // `rsip` knows no methods but the common ones, so our own request is not read with it.
         let line = |start: &str| request.lines().find_map(|line| line.strip_prefix(start));
         let branch = line("Via: ")?.split(";branch=").nth(1)?.split(';').next()?;
@@ -218,7 +227,7 @@ impl Rascal {
 }
 
 /// Sound from an address of its own to a call it has no part in.
-pub(super) async fn stranger(local: SocketAddr, far: &FarMedia, packets: u32) -> io::Result<u64> {
+pub(crate) async fn stranger(local: SocketAddr, far: &FarMedia, packets: u32) -> io::Result<u64> {
     let socket = UdpSocket::bind(SocketAddr::new(local.ip(), 0)).await?;
     let mut voice = Voice::new(far.clone());
     let (mut heard, mut buffer) = (0, [0; 2_048]);
