@@ -91,6 +91,11 @@ pub async fn fuzz(spec: FuzzSpec, mut progress: impl FnMut(u64)) -> Result<FuzzR
         report.slowest_ping_ms = report.slowest_ping_ms.max(u64::try_from(began.elapsed().as_millis()).unwrap_or(0));
         progress(sent);
     }
+    // Calls that the last mutants made are ended too.
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        hear(&mutants, far, &mut report).await;
+    }
     if let Some(mut call) = call {
         let bye = call.next("BYE");
         let _ = call.ask(&bye).await;

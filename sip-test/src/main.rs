@@ -28,13 +28,9 @@ struct Cli {
 enum Command {
     /// Makes one call.
     Call(Call),
-    /// Makes many calls at once and reports how they went.
     Load(cli::load::Load),
-    /// Does what no phone should.
     Misbehave(cli::misbehave::Misbehave),
-    /// Sends damaged packets.
     Fuzz(cli::fuzz::Fuzz),
-    /// Plays a folder of raw messages.
     Torture(cli::torture::Torture),
     /// Asks with OPTIONS whether anybody is there.
     Options {
