@@ -2,25 +2,38 @@
 //! SIP read by `rsip`.
 //!
 //! * [`call`] dials, plays, records and hangs up; [`options`] asks whether anybody is there.
+//! * [`load()`] makes hundreds of calls at once.
+//! * [`misbehave()`] does what no phone should, and knows what a correct server answers.
+//! * [`torture()`] plays a folder of raw messages and judges the answers.
+//! * [`fuzz()`] sends damaged packets.
 //! * [`audio`] proves that what was heard is what was said.
 //! * [`raw`] sends what no phone would.
 //!
 //! Everything ends: a call takes at most its own length and [`GRACE`].
 
 pub mod audio;
+mod fuzz;
+pub mod load;
+mod misbehave;
 mod phone;
 pub mod raw;
 mod rtp;
 mod sdp;
 mod sip;
+mod torture;
+mod transport;
 
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
+pub use fuzz::{FuzzReport, FuzzSpec, fuzz};
+pub use load::{Expect, LoadReport, LoadSpec, load};
+pub use misbehave::{Misdeed, Outcome, misbehave};
 pub use phone::{call, options};
 pub use rtp::Faults;
 pub use sip::Message;
+pub use torture::{Torture, TortureError, TortureReport, read_torture, torture};
 
 use audio::{Codec, WavError};
 
@@ -30,7 +43,7 @@ pub const GRACE: Duration = Duration::from_secs(40);
 /// A call to be made.
 #[derive(Clone, Debug)]
 pub struct CallSpec {
-    /// `sip:12345@127.0.0.1:5060`.
+    /// `sip:12345@127.0.0.1:5060`; with `;transport=tcp` over TCP.
     pub to: String,
     /// Our own number.
     pub from: String,
@@ -161,6 +174,8 @@ pub enum PhoneError {
     Key(char),
     #[error(transparent)]
     Wav(#[from] WavError),
+    #[error(transparent)]
+    Torture(#[from] TortureError),
     #[error("no port can be opened on {at}")]
     Socket {
         at: SocketAddr,
@@ -186,7 +201,10 @@ impl PhoneError {
     pub fn is_wrong_use(&self) -> bool {
         matches!(
             self,
-            Self::Address(_) | Self::Key(_) | Self::Wav(WavError::Unfit { .. } | WavError::Unreadable { .. })
+            Self::Address(_)
+                | Self::Key(_)
+                | Self::Torture(_)
+                | Self::Wav(WavError::Unfit { .. } | WavError::Unreadable { .. })
         )
     }
 }

@@ -1,5 +1,7 @@
 //! `sip-test`: the phone on the command line. Exit codes: 0 done, 1 failed, 2 wrong use.
 
+mod cli;
+
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -26,6 +28,10 @@ struct Cli {
 enum Command {
     /// Makes one call.
     Call(Call),
+    Load(cli::load::Load),
+    Misbehave(cli::misbehave::Misbehave),
+    Fuzz(cli::fuzz::Fuzz),
+    Torture(cli::torture::Torture),
     /// Asks with OPTIONS whether anybody is there.
     Options {
         /// For instance sip:12345@127.0.0.1:5060.
@@ -64,6 +70,9 @@ struct Call {
     /// Offers nothing and answers the far offer in the ACK.
     #[arg(long)]
     no_sdp: bool,
+    /// Over TCP.
+    #[arg(long)]
+    tcp: bool,
     /// Prints the report as JSON.
     #[arg(long)]
     json: bool,
@@ -75,16 +84,38 @@ enum Channel {
     Right,
 }
 
+impl Channel {
+    fn side(self) -> Side {
+        match self {
+            Self::Left => Side::Left,
+            Self::Right => Side::Right,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Law {
     Alaw,
     Ulaw,
 }
 
+impl Law {
+    fn codec(self) -> Codec {
+        match self {
+            Self::Alaw => Codec::Alaw,
+            Self::Ulaw => Codec::Ulaw,
+        }
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Call(order) => make_call(order).await,
+        Command::Load(order) => order.run().await,
+        Command::Misbehave(order) => order.run().await,
+        Command::Fuzz(order) => order.run().await,
+        Command::Torture(order) => order.run().await,
         Command::Options { uri, json } => sip_test::options(&uri).await.map(|report| {
             if json {
                 print(&serde_json::json!(report).to_string());
@@ -105,26 +136,24 @@ async fn main() -> ExitCode {
 }
 
 async fn make_call(order: Call) -> Result<bool, PhoneError> {
-    let side = match order.channel {
-        Channel::Left => Side::Left,
-        Channel::Right => Side::Right,
-    };
-    let mut spec = CallSpec::new(order.to);
+    let mut spec = CallSpec::new(address(order.to, order.tcp));
     if let Some(path) = &order.play {
-        spec.play = audio::read(path, side)?;
+        spec.play = audio::read(path, order.channel.side())?;
     }
     spec.from = order.from;
     spec.record = order.record;
     spec.keys = order.dtmf;
-    spec.codec = order.codec.map(|law| match law {
-        Law::Alaw => Codec::Alaw,
-        Law::Ulaw => Codec::Ulaw,
-    });
+    spec.codec = order.codec.map(Law::codec);
     spec.hang_up_after = order.seconds.map(Duration::from_secs);
     spec.no_sdp = order.no_sdp;
     let report = sip_test::call(spec).await?;
     print(&if order.json { serde_json::json!(report).to_string() } else { in_words(&report) });
     Ok(report.ended_by != EndedBy::Refused)
+}
+
+/// The address that also says over what.
+fn address(to: String, tcp: bool) -> String {
+    if tcp { to + ";transport=tcp" } else { to }
 }
 
 fn in_words(report: &CallReport) -> String {

@@ -13,17 +13,18 @@ use crate::{
     rtp::{Listener, Talker, events},
     sdp::{self, FarMedia},
     sip::{Dialog, Message, branch, token},
+    transport::Transport,
 };
 
 /// First retransmission, RFC 3261 §17.1.1.1; it doubles from there, up to `T2` for all but INVITE.
-const T1: Duration = Duration::from_millis(500);
-const T2: Duration = Duration::from_secs(4);
+pub(crate) const T1: Duration = Duration::from_millis(500);
+pub(crate) const T2: Duration = Duration::from_secs(4);
 /// Longest wait for the answer to a BYE or OPTIONS.
 const SHORT: Duration = Duration::from_secs(5);
 /// Our payload type for keys.
-const EVENTS: u8 = 101;
+pub(crate) const EVENTS: u8 = 101;
 const TICK: Duration = Duration::from_millis(20);
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY";
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY";
 
 /// Makes a call and waits for its end.
 ///
@@ -60,7 +61,7 @@ pub async fn options(to: &str) -> Result<OptionsReport, PhoneError> {
 struct Phone {
     spec: CallSpec,
     far: SocketAddr,
-    sip: UdpSocket,
+    sip: Transport,
     rtp: UdpSocket,
     /// Holds the port after RTP's; what comes there is not read.
     _rtcp: UdpSocket,
@@ -92,14 +93,12 @@ struct Talk {
 
 impl Phone {
     async fn open(spec: CallSpec, far: SocketAddr) -> Result<Self, PhoneError> {
-        let any: SocketAddr = if far.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
-        let wrong = |source| PhoneError::Socket { at: any, source };
-        let sip = UdpSocket::bind(any).await.map_err(wrong)?;
-        sip.connect(far).await.map_err(|source| PhoneError::Unreachable { far, source })?;
-        let local = sip.local_addr().map_err(wrong)?;
+        let tcp = wants_tcp(&spec.to);
+        let sip = Transport::open(far, tcp).await?;
+        let local = sip.local().map_err(|source| PhoneError::Unreachable { far, source })?;
         let (rtp, reports) = media_ports(local).await?;
         let codecs = spec.codec.map_or_else(|| vec![Codec::Alaw, Codec::Ulaw], |codec| vec![codec]);
-        let dialog = Dialog::new(&spec.to, local, &spec.from, spec.display_name.as_deref());
+        let dialog = Dialog::new(&spec.to, local, &spec.from, spec.display_name.as_deref(), tcp);
         let session = u64::from(fastrand::u32(1..));
         Ok(Self { spec, far, sip, rtp, _rtcp: reports, codecs, dialog, session, cseq: 1, malformed: 0 })
     }
@@ -162,12 +161,11 @@ impl Phone {
         let give_up = began + self.spec.answer_within.min(Duration::from_secs(32));
         let cancel_at = self.spec.cancel_after.map_or(give_up, |after| began + after);
         let (mut proceeding, mut ringing, mut cancelled) = (false, false, false);
-        let mut buffer = vec![0; 65_536];
         loop {
             let next = if proceeding && !cancelled { cancel_at } else { again };
             tokio::select! {
-                length = self.sip.recv(&mut buffer) => {
-                    let Some(message) = self.heard(length, &buffer)? else { continue };
+                received = self.sip.receive() => {
+                    let Some(message) = self.heard(received)? else { continue };
                     if message.cseq() != Some((self.cseq, "INVITE")) || message.branch() != Some(&own) {
                         continue;
                     }
@@ -199,7 +197,8 @@ impl Phone {
                         again = now + T1;
                     } else if !proceeding {
                         self.send(&invite).await?;
-                        again = now + pause;
+                        // A stream repeats by itself.
+                        again = if self.sip.is_tcp() { give_up } else { now + pause };
                         pause *= 2;
                     }
                 }
@@ -219,12 +218,12 @@ impl Phone {
     ) -> Result<Talk, PhoneError> {
         let mut talk = Talk::default();
         let mut tick = 0_usize;
-        let (mut sip_buffer, mut rtp_buffer) = (vec![0; 65_536], vec![0; 2_048]);
+        let mut rtp_buffer = vec![0; 2_048];
         loop {
             let due = (start + TICK * u32::try_from(tick).unwrap_or(u32::MAX)).min(start + length);
             tokio::select! {
-                received = self.sip.recv(&mut sip_buffer) => {
-                    let Some(message) = self.heard(received, &sip_buffer)? else { continue };
+                received = self.sip.receive() => {
+                    let Some(message) = self.heard(received)? else { continue };
                     if message.status == Some(200) && message.cseq() == Some((self.cseq, "INVITE")) {
                         talk.answers_repeated += 1;
                         if !self.spec.withhold_ack {
@@ -273,11 +272,10 @@ impl Phone {
     async fn transact(&mut self, method: &str, request: &str) -> Result<Option<Message>, PhoneError> {
         let give_up = Instant::now() + SHORT;
         let (mut again, mut pause) = (Instant::now(), T1);
-        let mut buffer = vec![0; 65_536];
         loop {
             tokio::select! {
-                length = self.sip.recv(&mut buffer) => {
-                    let Some(message) = self.heard(length, &buffer)? else { continue };
+                received = self.sip.receive() => {
+                    let Some(message) = self.heard(received)? else { continue };
                     if message.method.is_some() {
                         self.serve(&message, None).await?;
                     } else if message.cseq() == Some((self.cseq, method)) && message.status >= Some(200) {
@@ -289,7 +287,7 @@ impl Phone {
                         return Ok(None);
                     }
                     self.send(request).await?;
-                    again = Instant::now() + pause;
+                    again = if self.sip.is_tcp() { give_up } else { Instant::now() + pause };
                     pause = (pause * 2).min(T2);
                 }
             }
@@ -329,15 +327,16 @@ impl Phone {
     async fn take(&mut self, answer: &Message) -> Result<(), PhoneError> {
         self.dialog.confirm(answer);
         if let Some(next) = self.dialog.next_hop().filter(|next| *next != self.far) {
-            self.sip.connect(next).await.map_err(|source| PhoneError::Unreachable { far: next, source })?;
+            self.sip.follow(next).await.map_err(|source| PhoneError::Unreachable { far: next, source })?;
             self.far = next;
         }
         Ok(())
     }
 
-    async fn acknowledge(&self, body: &str) -> Result<(), PhoneError> {
+    async fn acknowledge(&mut self, body: &str) -> Result<(), PhoneError> {
         let invite = 1;
-        self.send(&self.dialog.request("ACK", invite, &branch(), &[], body)).await
+        let ack = self.dialog.request("ACK", invite, &branch(), &[], body);
+        self.send(&ack).await
     }
 
     fn description(&self) -> Result<String, PhoneError> {
@@ -345,7 +344,7 @@ impl Phone {
         Ok(sdp::describe(at, self.session, &self.codecs, Some(EVENTS)))
     }
 
-    async fn send(&self, text: &str) -> Result<(), PhoneError> {
+    async fn send(&mut self, text: &str) -> Result<(), PhoneError> {
         match self.sip.send(text.as_bytes()).await {
             // The error of an earlier datagram: the next receive tells it too.
             Err(error) if error.kind() != io::ErrorKind::ConnectionRefused => {
@@ -355,14 +354,10 @@ impl Phone {
         }
     }
 
-    /// A message, unless it is a keep-alive or nothing `rsip` can read.
-    fn heard(&mut self, length: io::Result<usize>, buffer: &[u8]) -> Result<Option<Message>, PhoneError> {
-        let length = length.map_err(|source| PhoneError::Unreachable { far: self.far, source })?;
-        let datagram = &buffer[..length];
-        if datagram.trim_ascii().is_empty() {
-            return Ok(None);
-        }
-        let message = Message::parse(datagram).ok();
+    /// A message, unless it is nothing `rsip` can read.
+    fn heard(&mut self, received: io::Result<Vec<u8>>) -> Result<Option<Message>, PhoneError> {
+        let datagram = received.map_err(|source| PhoneError::Unreachable { far: self.far, source })?;
+        let message = Message::parse(&datagram).ok();
         self.malformed += u32::from(message.is_none());
         Ok(message)
     }
@@ -401,7 +396,12 @@ impl Phone {
     }
 }
 
-async fn resolve(to: &str) -> Result<SocketAddr, PhoneError> {
+/// Whether an address asks for a stream.
+pub(crate) fn wants_tcp(to: &str) -> bool {
+    to.to_ascii_lowercase().contains(";transport=tcp")
+}
+
+pub(crate) async fn resolve(to: &str) -> Result<SocketAddr, PhoneError> {
     let wrong = || PhoneError::Address(to.into());
     let uri = rsip::Uri::try_from(to).map_err(|_| wrong())?;
     if uri.scheme != Some(rsip::Scheme::Sip) {
@@ -414,7 +414,7 @@ async fn resolve(to: &str) -> Result<SocketAddr, PhoneError> {
 }
 
 /// An even port and the one after it.
-async fn media_ports(local: SocketAddr) -> Result<(UdpSocket, UdpSocket), PhoneError> {
+pub(crate) async fn media_ports(local: SocketAddr) -> Result<(UdpSocket, UdpSocket), PhoneError> {
     let mut problem = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..50 {
         let at = SocketAddr::new(local.ip(), 0);

@@ -231,7 +231,7 @@ pub(crate) fn events(keys: &str) -> Result<Vec<u8>, char> {
 }
 
 /// Payload type, timestamp, SSRC and payload of a packet of RTP (RFC 3550 §5.1); `None` for anything else.
-fn parse(datagram: &[u8]) -> Option<(u8, u32, u32, &[u8])> {
+pub(crate) fn parse(datagram: &[u8]) -> Option<(u8, u32, u32, &[u8])> {
     let head: &[u8; 12] = datagram.first_chunk()?;
     let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let mut start = 12 + 4 * usize::from(head[0] & 0x0F);

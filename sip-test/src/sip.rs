@@ -119,12 +119,15 @@ pub(crate) struct Dialog {
     pub(crate) target: String,
     pub(crate) routes: Vec<String>,
     pub(crate) contact: String,
+    /// Goes over a stream; Via and Contact say so.
+    pub(crate) tcp: bool,
 }
 
 impl Dialog {
     /// Before anything was sent.
-    pub(crate) fn new(to: &str, local: SocketAddr, number: &str, display_name: Option<&str>) -> Self {
+    pub(crate) fn new(to: &str, local: SocketAddr, number: &str, display_name: Option<&str>, tcp: bool) -> Self {
         let name = display_name.map(|name| format!("\"{name}\" ")).unwrap_or_default();
+        let way = if tcp { ";transport=tcp" } else { "" };
         Self {
             call_id: format!("{}@sip-test", token()),
             local,
@@ -132,7 +135,8 @@ impl Dialog {
             to: format!("<{to}>"),
             target: to.into(),
             routes: Vec::new(),
-            contact: format!("<sip:{number}@{local}>"),
+            contact: format!("<sip:{number}@{local}{way}>"),
+            tcp,
         }
     }
 
@@ -157,7 +161,8 @@ impl Dialog {
         body: &str,
     ) -> String {
         let mut text = format!("{method} {} SIP/2.0\r\n", self.target);
-        push(&mut text, "Via", &format!("SIP/2.0/UDP {};branch={branch};rport", self.local));
+        let way = if self.tcp { "TCP" } else { "UDP" };
+        push(&mut text, "Via", &format!("SIP/2.0/{way} {};branch={branch};rport", self.local));
         for route in &self.routes {
             push(&mut text, "Route", route);
         }
@@ -236,7 +241,7 @@ mod tests {
     #[test]
     fn requests_and_answers_are_read_back_whole() {
         let local = "127.0.0.1:5070".parse().unwrap();
-        let mut dialog = Dialog::new("sip:12345@127.0.0.1:5060", local, "13806352219", Some("张三"));
+        let mut dialog = Dialog::new("sip:12345@127.0.0.1:5060", local, "13806352219", Some("张三"), false);
         let invite = dialog.request("INVITE", 1, "z9hG4bKx", &[("Supported", "timer")], "v=0\r\n");
         let invite = Message::parse(invite.as_bytes()).unwrap();
         assert_eq!((invite.method.as_deref(), invite.cseq()), (Some("INVITE"), Some((1, "INVITE"))));

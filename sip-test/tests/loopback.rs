@@ -4,11 +4,16 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use sip_test::{
-    CallSpec, EndedBy, Faults, Message, PhoneError,
+    CallSpec, EndedBy, Expect, Faults, LoadSpec, Message, Misdeed, PhoneError,
     audio::{self, Codec, Side, align, tone, tone_share},
-    call, options, raw,
+    call, load, misbehave, options, raw,
 };
-use tokio::{net::UdpSocket, sync::watch, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, UdpSocket},
+    sync::watch,
+    time::timeout,
+};
 
 #[tokio::test]
 async fn a_call_hears_its_own_words_come_back() {
@@ -106,6 +111,90 @@ async fn options_and_raw_datagrams_are_answered() {
     assert_eq!(answer.status, Some(200));
 }
 
+#[tokio::test]
+async fn forty_calls_at_once_each_hear_their_own_words_come_back() {
+    let machine = Machine::default().start().await;
+    let mut spec = LoadSpec::new(machine.uri());
+    (spec.calls, spec.total, spec.rate, spec.length) = (40, 60, 200.0, Duration::from_secs(4));
+    (spec.play, spec.expect, spec.each) = (words(Duration::from_secs(20)), Expect::Echo, true);
+    spec.faults = Faults { seed: 5, loss: 0.05, reorder: 0.05, duplicate: 0.01 };
+    spec.jitter = Duration::from_millis(15);
+    let report = load(spec, |_| {}).await.unwrap();
+    assert!(report.good, "{report:#?}");
+    assert_eq!((report.begun, report.answered, report.completed), (60, 60, 60));
+    assert!(report.most_up <= 40, "no more than allowed: {}", report.most_up);
+    assert!(report.packets_withheld > 300 && report.gaps > 300 && report.packets_late > 0, "{report:#?}");
+    assert!(report.heard_correlation.unwrap().least > 0.8, "{report:#?}");
+    assert!(report.each.iter().all(|call| call.end == "completed"));
+    assert_eq!((report.each.len(), report.each[1].from != report.each[0].from), (60, true));
+}
+
+#[tokio::test]
+async fn a_load_that_hears_another_sound_or_is_refused_or_left_has_failed() {
+    let machine = Machine::default().start().await;
+    let mut wrong = LoadSpec::new(machine.uri());
+    (wrong.calls, wrong.total, wrong.length) = (2, 2, Duration::from_secs(2));
+    (wrong.play, wrong.expect) = (words(Duration::from_secs(9)), Expect::Sound(tone(440.0, 0.5, 16_000)));
+    let report = load(wrong, |_| {}).await.unwrap();
+    assert_eq!((report.completed, report.failed["heard another sound than expected"], report.good), (2, 2, false));
+
+    let full = Machine { refuses: Some("503 Service Unavailable"), ..Machine::default() }.start().await;
+    let mut refused = LoadSpec::new(full.uri());
+    (refused.calls, refused.total, refused.rate) = (1, 3, 1000.0);
+    let report = load(refused.clone(), |_| {}).await.unwrap();
+    assert_eq!((report.refused[&503], report.answered, report.good), (3, 0, false));
+    refused.may_refuse = true;
+    assert!(load(refused, |_| {}).await.unwrap().good, "where a refusal is allowed");
+
+    let rude = Machine { hangs_up_after: Some(5), ..Machine::default() }.start().await;
+    let mut left = LoadSpec::new(rude.uri());
+    (left.calls, left.total) = (1, 1);
+    let report = load(left, |_| {}).await.unwrap();
+    assert_eq!((report.failed["hung up by the far side"], report.good), (1, false));
+}
+
+#[tokio::test]
+async fn a_load_on_a_port_where_nobody_listens_is_an_error() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let at = socket.local_addr().unwrap();
+    drop(socket);
+    let error = load(LoadSpec::new(format!("sip:12345@{at}")), |_| {}).await.unwrap_err();
+    assert!(matches!(error, PhoneError::Unreachable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_says_yes_to_everything_is_found_out() {
+    let machine = Machine::default().start().await;
+    for (deed, came) in [
+        (Misdeed::ByeTwice, "200, then 200"),
+        (Misdeed::WrongTags, "200 and 200"),
+        (Misdeed::OldCseq, "200"),
+        (Misdeed::Merged, "200 to one, no answer to the other"),
+        (Misdeed::UnknownMethod, "no answer outside a call"),
+    ] {
+        let outcome = misbehave(deed, &machine.uri()).await.unwrap();
+        assert_eq!((outcome.good, outcome.came.as_str()), (false, came), "{}", deed.name());
+    }
+    let outcome = misbehave(Misdeed::SsrcChange, &machine.uri()).await.unwrap();
+    assert!(outcome.good, "what it does right is right: {outcome:?}");
+}
+
+#[tokio::test]
+async fn calls_loads_and_pieces_of_messages_go_over_tcp() {
+    let machine = Machine::default().start_tcp().await;
+    let uri = format!("{};transport=tcp", machine.uri());
+    let report = call(CallSpec::new(&uri).playing(words(Duration::from_secs(1)))).await.unwrap();
+    assert_eq!((report.status, report.bye_status), (200, Some(200)));
+    let mut spec = LoadSpec::new(&uri);
+    (spec.calls, spec.total, spec.rate, spec.length) = (5, 10, 100.0, Duration::from_secs(1));
+    let report = load(spec, |_| {}).await.unwrap();
+    assert!(report.good && report.completed == 10, "{report:#?}");
+    for deed in [Misdeed::HalfMessage, Misdeed::SlowMessage] {
+        let outcome = misbehave(deed, &uri).await.unwrap();
+        assert!(outcome.good, "{outcome:?}");
+    }
+}
+
 fn words(length: Duration) -> Vec<i16> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/calls/s01.wav");
     let mut pcm = audio::read(&path, Side::Left).unwrap().split_off(28_000);
@@ -153,6 +242,33 @@ impl Machine {
         let (requests, heard) = watch::channel(Vec::new());
         tokio::spawn(self.run(sip, rtp, requests));
         Running { at, heard }
+    }
+
+    /// The same machine behind a stream: each connection has a datagram port of its own to it.
+    async fn start_tcp(self) -> Running {
+        let machine = self.start().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (at, behind) = (listener.local_addr().unwrap(), machine.at);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+                socket.connect(behind).await.unwrap();
+                tokio::spawn(async move {
+                    let (mut heard, mut answer) = (Vec::new(), vec![0; 4_096]);
+                    loop {
+                        tokio::select! {
+                            got = stream.read_buf(&mut heard) => if got.unwrap_or(0) == 0 { return },
+                            got = socket.recv(&mut answer) => stream.write_all(&answer[..got.unwrap()]).await.unwrap(),
+                        }
+                        while let Some(length) = whole(&heard) {
+                            socket.send(&heard[..length]).await.unwrap();
+                            heard.drain(..length);
+                        }
+                    }
+                });
+            }
+        });
+        Running { at, heard: machine.heard }
     }
 
     async fn run(mut self, sip: UdpSocket, rtp: UdpSocket, requests: watch::Sender<Vec<String>>) {
@@ -216,6 +332,14 @@ impl Machine {
             _ => vec![request.answer("200 OK", "far", &[], "")],
         }
     }
+}
+
+/// Length of the first message of a stream.
+fn whole(stream: &[u8]) -> Option<usize> {
+    let head = stream.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&stream[..head]).unwrap();
+    let length: usize = text.lines().find_map(|line| line.strip_prefix("Content-Length: "))?.parse().unwrap();
+    (stream.len() >= head + length).then_some(head + length)
 }
 
 /// A BYE from the called side, and where it goes.

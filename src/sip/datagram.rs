@@ -101,6 +101,9 @@ impl<'a> Message<'a> {
                 headers.push((long_name(name.trim()).into(), value.trim().into()));
             }
         }
+        for (_, value) in headers.iter_mut().filter(|(name, _)| is_address(name)) {
+            mended |= close_up(value);
+        }
         let mut this = Self { start, headers, body, complete, mended };
         this.mend_length();
         Some(this)
@@ -201,6 +204,9 @@ impl<'a> Message<'a> {
         }
         if self.values("Max-Forwards").any(|hops| hops.parse::<u8>().is_err()) {
             return bad("Bad Max-Forwards");
+        }
+        if ["From", "To"].iter().any(|name| self.values(name).any(|value| unquoted(value).is_none())) {
+            return bad("Quotation Without End");
         }
         if tag(self.value("From").unwrap_or_default()).is_none() {
             return bad("From Without Tag");
@@ -320,6 +326,50 @@ fn long_name(name: &str) -> &str {
 
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte)
+}
+
+fn is_address(name: &str) -> bool {
+    name.eq_ignore_ascii_case("From") || name.eq_ignore_ascii_case("To")
+}
+
+/// Where the text behind the last quotation begins; `None` if a quotation has no end.
+fn unquoted(value: &str) -> Option<usize> {
+    let (mut quoted, mut escaped, mut behind) = (false, false, 0);
+    for (at, letter) in value.char_indices() {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => {
+                quoted = !quoted;
+                behind = at + 1;
+            }
+            _ => {}
+        }
+    }
+    (!quoted).then_some(behind)
+}
+
+/// Takes the blanks around `;` and `=` behind the address away: the stack does not find `; tag = x`.
+fn close_up(value: &mut String) -> bool {
+    let Some(behind) = unquoted(value) else { return false };
+    let start = value[behind..].rfind('>').map_or(behind, |end| behind + end + 1);
+    if !value[start..].contains([' ', '\t']) {
+        return false;
+    }
+    let mut closed = value[..start].to_owned();
+    for (index, part) in value[start..].split(';').enumerate() {
+        if index > 0 {
+            closed.push(';');
+        }
+        let (name, rest) = part.split_once('=').map_or((part, None), |(name, rest)| (name, Some(rest)));
+        closed.push_str(name.trim());
+        if let Some(rest) = rest {
+            closed.extend(["=", rest.trim()]);
+        }
+    }
+    let changed = closed != *value;
+    *value = closed;
+    changed
 }
 
 /// The `tag` parameter of a From or To: behind the closing bracket, or behind the bare address.

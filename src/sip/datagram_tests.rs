@@ -51,6 +51,18 @@ fn a_clean_request_and_a_keep_alive_pass_untouched() {
 }
 
 #[test]
+fn blanks_around_a_tag_are_mended_and_an_open_quotation_is_refused() {
+    for from in ["\"a \\\"; tag = no\" <sip:9@x> ;\ttag = a ; b", "sip:9@x ;  tag  =  a;b"] {
+        let Verdict::Mended(bytes) = inspect(&with("From", &format!("From: {from}")), source()) else {
+            panic!("{from} is mended")
+        };
+        assert!(String::from_utf8(bytes).expect("text").contains(";tag=a;b\r\n"), "{from}");
+    }
+    assert_eq!(status(&with("To", "To: \"twelve <sip:12345@192.0.2.1>")), Some(400));
+    assert_eq!(inspect(&with("To", "To: \"a; b = c\" <sip:12345@192.0.2.1>;x=1"), source()), Verdict::Pass);
+}
+
+#[test]
 fn each_fault_has_its_own_answer() {
     assert_eq!(status(&plain("INVITE sip:12345@192.0.2.1 SIP/7.0")), Some(505));
     assert_eq!(status(&plain("FOO sip:12345@192.0.2.1 SIP/2.0")), Some(501));
