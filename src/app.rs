@@ -33,7 +33,7 @@ use crate::{
     lifecycle::{Alarm, Lifecycle},
     media::{MediaPlane, MediaSettings},
     recording::Archive,
-    sip::{Endpoint, Incoming, SipSettings},
+    sip::{self, Endpoint, Incoming, SipSettings, StreamLimits},
     speech::work,
     store::{AuditEntry, Store},
     telemetry::{self, Telemetry},
@@ -147,7 +147,8 @@ impl App {
         // Ports first: a second line on this machine must not touch what belongs to the first.
         let listener = if role.serves() { Some(house.listen().await?) } else { None };
         let tls = if role.serves() { house.tls(&file)? } else { None };
-        let line = if role.takes_calls() { Some(house.bind_sip().await?) } else { None };
+        let sip_tls = if role.takes_calls() { house.sip_tls(&file)? } else { None };
+        let line = if role.takes_calls() { Some(house.bind_sip(sip_tls.clone()).await?) } else { None };
         let (http, sip) = (
             listener.as_ref().map(TcpListener::local_addr).transpose()?,
             line.as_ref().map(|(endpoint, _)| endpoint.local_addr()),
@@ -188,7 +189,7 @@ impl App {
         }
         let first = users.init().await?;
         supervisor::tell(supervisor::READY);
-        let reload = Reload { file, running: house.settings, telemetry, prompts, tls, clock: house.clock };
+        let reload = Reload { file, running: house.settings, telemetry, prompts, tls, sip_tls, clock: house.clock };
         Ok(Self { first, lifecycle: house.lifecycle, alarm, store, media, reload, hang_up, http, sip })
     }
 
@@ -234,6 +235,12 @@ impl App {
     }
 }
 
+/// The certificate of the SIP port; nothing when it speaks no TLS. The self-signed one lies beside that of HTTP.
+fn sip_certificate(settings: &Settings, now: UnixMs) -> Result<Option<http::Certificate>, http::TlsError> {
+    let Some(listen) = settings.sip.tls.all().first() else { return Ok(None) };
+    http::Certificate::of(&settings.sip.tls_certificate, &settings.http.tls_folder.join("sip"), *listen, now)
+}
+
 impl Builder {
     async fn listen(&self) -> anyhow::Result<TcpListener> {
         let address = self.settings.http.listen;
@@ -254,13 +261,28 @@ impl Builder {
         Ok(certificate.map(http::Tls::new).transpose()?)
     }
 
-    async fn bind_sip(&self) -> anyhow::Result<(Endpoint, mpsc::Receiver<Incoming>)> {
+    /// TLS of the SIP port, if there is one.
+    fn sip_tls(&self, file: &Path) -> anyhow::Result<Option<sip::Tls>> {
+        let certificate = sip_certificate(&self.settings, self.clock.now());
+        let certificate = certificate.map_err(|error| match self.settings.sip.tls_certificate {
+            Tls::Files { .. } => ConfigError::one(file.display(), "sip.tls_certificate", error).into(),
+            _ => anyhow::Error::new(error).context("http.tls_folder"),
+        })?;
+        Ok(certificate.map(|it| sip::Tls::new(it.pair())).transpose()?)
+    }
+
+    async fn bind_sip(&self, tls: Option<sip::Tls>) -> anyhow::Result<(Endpoint, mpsc::Receiver<Incoming>)> {
+        let sip = &self.settings.sip;
         let settings = SipSettings {
-            listen: self.settings.sip.udp,
-            advertise: self.settings.sip.advertise,
+            udp: sip.udp.all().to_vec(),
+            tcp: sip.tcp().to_vec(),
+            tls: tls.map(|tls| (sip.tls.all().to_vec(), tls)),
+            advertise: sip.advertise,
             numbers: self.settings.line.numbers.clone(),
+            area_code: self.settings.line.area_code.clone(),
             max_calls: self.settings.line.max_calls,
             t1: SipSettings::T1,
+            streams: StreamLimits::default(),
         };
         Ok(Endpoint::bind(settings, self.clock.clone()).await?)
     }
@@ -272,7 +294,7 @@ impl Builder {
         prompts: Prompts,
     ) -> anyhow::Result<MediaPlane> {
         let settings = MediaSettings {
-            address: self.settings.sip.udp.ip(),
+            address: self.settings.sip.media(),
             ports: self.settings.rtp.range().unwrap_or_default(),
             shards: self.settings.rtp.shards,
         };

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use tokio::{sync::watch, time::sleep};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::domain::time::UnixMs;
@@ -17,6 +18,8 @@ use crate::domain::time::UnixMs;
 pub struct Clock {
     /// Set in tests: wall time stands at this many milliseconds until moved.
     fixed: Option<Arc<AtomicI64>>,
+    /// Set in tests: how far monotonic time was moved on.
+    ahead: Option<Arc<watch::Sender<Duration>>>,
 }
 
 impl Clock {
@@ -27,7 +30,19 @@ impl Clock {
 
     /// A wall clock that stands still until [`Clock::set`].
     pub fn standing_at(now: UnixMs) -> Self {
-        Self { fixed: Some(Arc::new(AtomicI64::new(now.0))) }
+        Self { fixed: Some(Arc::new(AtomicI64::new(now.0))), ahead: None }
+    }
+
+    /// The machine's own clock, whose monotonic time can be moved on with [`Clock::advance`].
+    pub fn that_can_be_advanced() -> Self {
+        Self { fixed: None, ahead: Some(Arc::new(watch::Sender::default())) }
+    }
+
+    /// Moves monotonic time on, and wakes whoever waits in [`Clock::sleep_until`]; the machine's own cannot be moved.
+    pub fn advance(&self, by: Duration) {
+        if let Some(ahead) = &self.ahead {
+            ahead.send_modify(|ahead| *ahead += by);
+        }
     }
 
     /// Moves a standing clock; the machine's own cannot be moved.
@@ -50,7 +65,24 @@ impl Clock {
     /// Monotonic time, for spans inside a call.
     #[expect(clippy::disallowed_methods, reason = "this file is the one that may")]
     pub fn instant(&self) -> Instant {
-        Instant::now()
+        let ahead = self.ahead.as_ref().map(|ahead| *ahead.borrow()).unwrap_or_default();
+        Instant::now() + ahead
+    }
+
+    /// Waits for a moment of [`Clock::instant`].
+    pub async fn sleep_until(&self, due: Instant) {
+        let mut moved = self.ahead.as_ref().map(|ahead| ahead.subscribe());
+        loop {
+            let left = due.saturating_duration_since(self.instant());
+            match &mut moved {
+                _ if left.is_zero() => return,
+                None => sleep(left).await,
+                Some(moved) => tokio::select! {
+                    () = sleep(left) => {}
+                    _ = moved.changed() => {}
+                },
+            }
+        }
     }
 
     /// Time since 1970 as the kernel stamps packets with it; never a standing clock's.

@@ -12,7 +12,7 @@ use crate::{
     call::Prompts,
     clock::Clock,
     config::{ConfigError, Mistake, Settings, Tls},
-    http,
+    http, sip,
     telemetry::Telemetry,
 };
 
@@ -27,6 +27,7 @@ pub(super) struct Reload {
     pub(super) telemetry: Telemetry,
     pub(super) prompts: Option<Prompts>,
     pub(super) tls: Option<http::Tls>,
+    pub(super) sip_tls: Option<sip::Tls>,
     pub(super) clock: Clock,
 }
 
@@ -35,6 +36,7 @@ struct Fresh {
     settings: Settings,
     prompts: Option<Prompts>,
     certificate: Option<http::Certificate>,
+    sip_certificate: Option<http::Certificate>,
 }
 
 /// What a SIGHUP asks for.
@@ -98,11 +100,22 @@ impl Reload {
             None => Ok(None),
         };
         let certificate = certificate.map_err(|error| wrong("http.tls", &error)).unwrap_or_default();
-        if mistakes.is_empty() { Ok(Fresh { settings, prompts, certificate }) } else { Err(ConfigError { mistakes }) }
+        let sip_certificate = match &self.sip_tls {
+            // Addresses wait for the next start, the certificate does not.
+            Some(_) => {
+                let mut wanted = self.running.clone();
+                wanted.sip.tls_certificate = settings.sip.tls_certificate.clone();
+                super::sip_certificate(&wanted, self.clock.now())
+            }
+            None => Ok(None),
+        };
+        let sip_certificate = sip_certificate.map_err(|error| wrong("sip.tls_certificate", &error)).unwrap_or_default();
+        let fresh = Fresh { settings, prompts, certificate, sip_certificate };
+        if mistakes.is_empty() { Ok(fresh) } else { Err(ConfigError { mistakes }) }
     }
 
     fn take(&mut self, fresh: Fresh) {
-        let Fresh { settings, prompts, certificate } = fresh;
+        let Fresh { settings, prompts, certificate, sip_certificate } = fresh;
         if let Some((old, new)) = self.prompts.as_ref().zip(prompts) {
             old.replace(&new);
         }
@@ -112,6 +125,11 @@ impl Reload {
             at_once.push("http.tls");
         } else if self.running.http.tls() == Tls::Off && settings.http.tls() == Tls::Off {
             at_once.push("http.tls");
+        }
+        if let Some((tls, certificate)) = self.sip_tls.as_ref().zip(sip_certificate) {
+            tls.change(certificate.pair());
+            at_once.push("sip.tls_certificate");
+            self.running.sip.tls_certificate = settings.sip.tls_certificate.clone();
         }
         self.telemetry.set_filter(&settings.log);
         let waiting = changed(&self.running, &settings);

@@ -265,6 +265,7 @@ const fn reason(end: LegEnd) -> EndReason {
         LegEnd::WeHungUp => EndReason::LineHungUp,
         LegEnd::Cancelled => EndReason::Cancelled,
         LegEnd::AckTimeout => EndReason::AckTimeout,
+        LegEnd::Expired => EndReason::SessionExpired,
         LegEnd::Failed => EndReason::Failed,
     }
 }
@@ -348,6 +349,11 @@ mod tests {
                 "no ACK",
                 [&talking[..], &[E::FarEnded(LegEnd::AckTimeout)], &rest].concat(),
                 [&answered[..], &sealed(R::AckTimeout)].concat(),
+            ),
+            (
+                "the caller vanished",
+                [&talking[..], &[E::FarEnded(LegEnd::Expired)], &rest].concat(),
+                [&answered[..], &sealed(R::SessionExpired)].concat(),
             ),
             ("silence", [&talking[..], &[E::Silent], &rest].concat(), hung_up(R::MediaTimeout)),
             ("stop", [&talking[..], &[E::StopAsked], &rest].concat(), hung_up(R::LineHungUp)),

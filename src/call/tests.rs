@@ -55,13 +55,8 @@ impl House {
         let store = Store::open(&url, clock.clone()).await.expect("a database");
         let settings = MediaSettings { address: [127, 0, 0, 1].into(), ports: (0, 0), shards: 1 };
         let (media, media_events) = MediaPlane::start(settings, clock.clone()).expect("a media plane");
-        let settings = SipSettings {
-            listen: ([127, 0, 0, 1], 0).into(),
-            advertise: None,
-            numbers: vec!["12345".into()],
-            max_calls: 4,
-            t1: rules.t1,
-        };
+        let settings =
+            SipSettings { t1: rules.t1, ..SipSettings::new(([127, 0, 0, 1], 0).into(), vec!["12345".into()], 4) };
         let (endpoint, incoming) = Endpoint::bind(settings, clock.clone()).await.expect("a free port");
         let parts = Parts {
             media: media.clone(),

@@ -86,6 +86,22 @@ pub(super) fn check(settings: &Settings, file: &Path) -> Result<(), ConfigError>
             wrong(key, format!("{value} is not between 1 and 1000000"));
         }
     }
+    if !settings.sip.udp.are_of_one_family() {
+        wrong("sip.udp", "several addresses have to be all IPv4 or all IPv6; media has one of them".into());
+    }
+    if !settings.sip.tls.all().is_empty() {
+        match &settings.sip.tls_certificate {
+            Tls::SelfSigned => {}
+            Tls::Off => wrong("sip.tls_certificate", "is neither self-signed nor CERT:KEY (two PEM files)".into()),
+            Tls::Files { certificate, key } => {
+                for path in [certificate, key] {
+                    if let Err(error) = fs::File::open(path) {
+                        wrong("sip.tls_certificate", format!("file {} cannot be read: {error}", path.display()));
+                    }
+                }
+            }
+        }
+    }
     if settings.rtp.range().is_none() {
         wrong("rtp.ports", format!("`{}` is not a range such as 20000-29999 (from 1024)", settings.rtp.ports));
     }
@@ -99,6 +115,9 @@ pub(super) fn check(settings: &Settings, file: &Path) -> Result<(), ConfigError>
         if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
             wrong("line.numbers", format!("`{number}` is not a number of digits"));
         }
+    }
+    if !is_area_code(&settings.line.area_code) {
+        wrong("line.area_code", format!("`{}` is no area code such as 0635 or 010", settings.line.area_code));
     }
     if !settings.line.prompts.is_dir() {
         wrong("line.prompts", format!("folder {} does not exist", settings.line.prompts.display()));
@@ -172,6 +191,12 @@ pub(super) fn check(settings: &Settings, file: &Path) -> Result<(), ConfigError>
     if mistakes.is_empty() { Ok(()) } else { Err(ConfigError { mistakes }) }
 }
 
+/// A zero and two or three digits, the first of them no zero; or nothing.
+fn is_area_code(code: &str) -> bool {
+    let digits = code.bytes().all(|byte| byte.is_ascii_digit());
+    code.is_empty() || ((3..=4).contains(&code.len()) && digits && code.starts_with('0') && !code.starts_with("00"))
+}
+
 /// An address with a password in it would stand in the log when the collector is away.
 fn is_collector(endpoint: &str) -> bool {
     reqwest::Url::parse(endpoint)
@@ -217,6 +242,7 @@ pub(super) fn load_city(file: &Path) -> Result<City, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Listen;
 
     #[test]
     fn the_demo_city_is_whole() {
@@ -245,6 +271,30 @@ mod tests {
             settings.storage.url = address.into();
             assert_eq!(keys(&settings), ["storage.url"], "{address}");
         }
+    }
+
+    #[test]
+    fn mistakes_in_the_settings_of_sip_are_named_with_their_keys() {
+        let mut settings = Settings::default();
+        let listen = |text: &str| Listen::try_from(text.to_owned()).expect("addresses");
+        settings.sip.udp = "127.0.0.1:5060, [::1]:5060".to_owned().try_into().expect("addresses");
+        settings.sip.tls = listen("127.0.0.1:5061");
+        settings.line.area_code = "635".into();
+        let keys = |settings: &Settings| -> Vec<String> {
+            let checked = check(settings, Path::new("hotline.toml"));
+            checked.err().into_iter().flat_map(|error| error.mistakes).map(|mistake| mistake.key).collect()
+        };
+        assert_eq!(keys(&settings), ["sip.udp", "line.area_code"]);
+        settings = Settings::default();
+        assert_eq!(settings.sip.tcp(), settings.sip.udp.all(), "TCP is where UDP is");
+        settings.sip.tcp = Some(Listen::Off);
+        settings.sip.tls_certificate = Tls::Off;
+        settings.line.area_code = String::new();
+        assert_eq!((keys(&settings), settings.sip.tcp()), (Vec::new(), &[][..]), "no TLS, no certificate");
+        settings.sip.tls = listen("127.0.0.1:5061");
+        assert_eq!(keys(&settings), ["sip.tls_certificate"]);
+        settings.sip.tls_certificate = Tls::Files { certificate: "absent.crt".into(), key: "absent.key".into() };
+        assert_eq!(keys(&settings), ["sip.tls_certificate"; 2]);
     }
 
     #[test]

@@ -4,11 +4,12 @@
 //! one go. Nothing is read from the environment anywhere else.
 
 mod check;
+mod listen;
 mod tls;
 
 use std::{
     ffi::OsString,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -20,6 +21,7 @@ use figment::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use check::{ConfigError, Mistake};
+pub use listen::{Addresses, Listen};
 pub use tls::Tls;
 
 use crate::domain::{city::City, role::Role};
@@ -62,7 +64,13 @@ pub struct Http {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sip {
-    pub udp: SocketAddr,
+    /// One address or several of one family.
+    pub udp: Addresses,
+    /// Without it the addresses of `udp`, as RFC 3261 §18.2.1 wants it.
+    pub tcp: Option<Listen>,
+    pub tls: Listen,
+    /// `self-signed` or `CERT:KEY`.
+    pub tls_certificate: Tls,
     /// Address the outside reaches us at, for SIP and RTP, where it is not one of this machine's (behind NAT).
     pub advertise: Option<IpAddr>,
 }
@@ -83,6 +91,8 @@ pub struct Rtp {
 pub struct Line {
     /// Numbers that are answered; every other one is refused with 404.
     pub numbers: Vec<String>,
+    /// The city's own area code, with its zero: callers and dialled numbers without one belong to it. May be empty.
+    pub area_code: String,
     /// Folder of the announcements, 8 kHz mono WAV.
     pub prompts: PathBuf,
     /// Longest call in seconds; then the line says goodbye and hangs up.
@@ -241,10 +251,17 @@ impl Default for Settings {
                 rate_per_second: 300,
                 burst: 600,
             },
-            sip: Sip { udp: ([127, 0, 0, 1], 5060).into(), advertise: None },
+            sip: Sip {
+                udp: SocketAddr::from(([127, 0, 0, 1], 5060)).into(),
+                tcp: None,
+                tls: Listen::Off,
+                tls_certificate: Tls::SelfSigned,
+                advertise: None,
+            },
             rtp: Rtp { ports: "20000-29999".into(), shards: 1 },
             line: Line {
                 numbers: vec!["12345".into()],
+                area_code: "0635".into(),
                 prompts: "config/prompts".into(),
                 max_call_seconds: 7200,
                 max_calls: 120,
@@ -352,6 +369,22 @@ impl Http {
     pub fn tls(&self) -> Tls {
         let usual = || if self.listen.ip().is_loopback() { Tls::Off } else { Tls::SelfSigned };
         self.tls.clone().unwrap_or_else(usual)
+    }
+}
+
+impl Sip {
+    /// Where TCP is listened for.
+    pub fn tcp(&self) -> &[SocketAddr] {
+        self.tcp.as_ref().map_or(self.udp.all(), Listen::all)
+    }
+
+    /// Where media ports are bound: where SIP is, or everywhere if that is several addresses.
+    pub fn media(&self) -> IpAddr {
+        match self.udp.all() {
+            [one] => one.ip(),
+            several if several[0].is_ipv4() => Ipv4Addr::UNSPECIFIED.into(),
+            _ => Ipv6Addr::UNSPECIFIED.into(),
+        }
     }
 }
 

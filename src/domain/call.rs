@@ -29,6 +29,8 @@ pub enum EndReason {
     MediaTimeout,
     /// The 200 was never acknowledged, or without a usable answer.
     AckTimeout,
+    /// The session's agreed time ran out (RFC 4028): the other side is gone without a word.
+    SessionExpired,
     /// The process died in the call; found at the next start.
     Interrupted,
     /// Our side could not carry the call: no media port, no disk.
@@ -82,13 +84,14 @@ impl Direction {
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::CallerHungUp,
         Self::LineHungUp,
         Self::MaxDuration,
         Self::Cancelled,
         Self::MediaTimeout,
         Self::AckTimeout,
+        Self::SessionExpired,
         Self::Interrupted,
         Self::Failed,
     ];
@@ -102,6 +105,7 @@ impl EndReason {
             Self::Cancelled => "cancelled",
             Self::MediaTimeout => "media_timeout",
             Self::AckTimeout => "ack_timeout",
+            Self::SessionExpired => "session_expired",
             Self::Interrupted => "interrupted",
             Self::Failed => "failed",
         }
@@ -117,7 +121,7 @@ impl EndReason {
         match self {
             Self::CallerHungUp | Self::LineHungUp | Self::MaxDuration => Outcome::Ok,
             Self::Cancelled => Outcome::Caller,
-            Self::MediaTimeout | Self::AckTimeout => Outcome::Trunk,
+            Self::MediaTimeout | Self::AckTimeout | Self::SessionExpired => Outcome::Trunk,
             Self::Interrupted | Self::Failed => Outcome::Ours,
         }
     }

@@ -12,6 +12,7 @@ pub mod clocks;
 pub mod draft;
 pub mod ids;
 pub mod mask;
+pub mod number;
 pub mod retention;
 pub mod role;
 pub mod time;

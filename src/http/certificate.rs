@@ -68,6 +68,11 @@ impl Certificate {
         }
     }
 
+    /// For other listeners that speak TLS.
+    pub fn pair(&self) -> Arc<CertifiedKey> {
+        self.pair.clone()
+    }
+
     fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         let wrong = |problem: String| TlsError::Certificate { path: certificate.to_owned(), problem };
         let text = read(certificate)?;

@@ -5,8 +5,12 @@ use rsipstack::sip::{Header, Request, StatusCode, prelude::HeadersExt};
 use super::{
     datagram::ALLOWED,
     sdp::{Description, Offer},
+    timer::{BadWish, MIN_SE, Refresher, Terms, Wish},
 };
-use crate::telemetry::Private;
+use crate::{domain::number, telemetry::Private};
+
+/// The one extension we have: session timers (RFC 4028).
+pub(super) const TIMER: &str = "timer";
 
 /// A status and the headers that explain it.
 #[derive(Debug)]
@@ -31,12 +35,11 @@ pub(super) fn allow() -> Header {
 /// The dialled number if it is one of ours: 404.
 ///
 /// * returns — `None` for a request to the machine itself (`sip:192.0.2.1`), which only OPTIONS may be.
-pub(super) fn addressee(request: &Request, numbers: &[String]) -> Result<Option<String>, Refusal> {
-    match uri_user(&request.uri.to_string()) {
-        Some(user) if numbers.contains(&user) => Ok(Some(user)),
-        None => Ok(None),
-        Some(_) => Err(Refusal::plain(StatusCode::NotFound)),
-    }
+/// * `area_code` — the city's own; ours may have been dialled with it, or with the country's.
+pub(super) fn addressee(request: &Request, numbers: &[String], area_code: &str) -> Result<Option<String>, Refusal> {
+    let Some(user) = uri_user(&request.uri.to_string()) else { return Ok(None) };
+    let ours = numbers.iter().find(|own| number::reaches(&user, own, area_code));
+    ours.cloned().map(Some).ok_or_else(|| Refusal::plain(StatusCode::NotFound))
 }
 
 /// Hops and required extensions: 483, 420.
@@ -56,12 +59,82 @@ pub(super) fn demands(request: &Request) -> Result<(), Refusal> {
             _ => None,
         })
         .flat_map(|value| value.split(',').map(str::trim))
-        .filter(|tag| !tag.is_empty())
+        .filter(|tag| !tag.is_empty() && !tag.eq_ignore_ascii_case(TIMER))
         .collect();
     if required.is_empty() {
         return Ok(());
     }
     Err(Refusal(StatusCode::BadExtension, vec![Header::Unsupported(required.join(", ").into())]))
+}
+
+/// What they want of the session timer: 422 where the session is too short, 400 where it cannot be read.
+pub(super) fn session_timer(request: &Request) -> Result<Option<Terms>, Refusal> {
+    let (mut expires, mut min, mut supported) = (None, None, false);
+    for header in request.headers.iter() {
+        match header {
+            Header::SessionExpires(value) => expires = Some(value.value()),
+            Header::MinSE(value) => min = Some(value.value()),
+            Header::Supported(value) => supported |= names_timer(value.value()),
+            Header::Require(value) => supported |= names_timer(value.value()),
+            _ => {}
+        }
+    }
+    Wish::read(expires, min, supported).and_then(Wish::terms).map_err(|wrong| match wrong {
+        BadWish::TooShort => {
+            Refusal(StatusCode::SessionIntervalTooSmall, vec![Header::MinSE(MIN_SE.to_string().into())])
+        }
+        BadWish::Unreadable => Refusal::plain(StatusCode::BadRequest),
+    })
+}
+
+fn names_timer(value: &str) -> bool {
+    value.split(',').any(|tag| tag.trim().eq_ignore_ascii_case(TIMER))
+}
+
+/// What a 2xx of ours says about the session's timer, and that we have one.
+pub(super) fn timer_headers(terms: Option<Terms>) -> Vec<Header> {
+    let mut headers = vec![Header::Supported(TIMER.into())];
+    if let Some(terms) = terms {
+        headers.push(Header::SessionExpires(terms.answer().into()));
+        if terms.refresher == Refresher::They {
+            headers.push(Header::Require(TIMER.into()));
+        }
+    }
+    headers
+}
+
+/// An INFO: a key, nothing at all, or 415.
+pub(super) fn info(request: &Request) -> Result<Option<(char, u32)>, Refusal> {
+    match content_type(request).as_deref() {
+        _ if request.body.is_empty() => Ok(None),
+        Some(DTMF_RELAY) => Ok(relayed(&request.body)),
+        Some(DTMF) => Ok(std::str::from_utf8(&request.body).ok().and_then(key).map(|key| (key, USUAL_MS))),
+        _ => {
+            Err(Refusal(StatusCode::UnsupportedMediaType, vec![Header::Accept(format!("{DTMF_RELAY}, {DTMF}").into())]))
+        }
+    }
+}
+
+const DTMF_RELAY: &str = "application/dtmf-relay";
+/// The key alone.
+const DTMF: &str = "application/dtmf";
+/// Length of a key that does not say how long it was pressed.
+const USUAL_MS: u32 = 100;
+
+/// The key in an INFO body (`Signal=5`, `Duration=160`).
+fn relayed(body: &[u8]) -> Option<(char, u32)> {
+    let body = std::str::from_utf8(body).ok()?;
+    let field = |name: &str| {
+        let mut lines = body.lines().filter_map(|line| line.split_once('='));
+        lines.find(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    };
+    let duration_ms = field("Duration").and_then(|it| it.parse().ok()).unwrap_or(USUAL_MS).min(10_000);
+    Some((key(field("Signal")?)?, duration_ms))
+}
+
+fn key(text: &str) -> Option<char> {
+    let key = text.trim().chars().next()?.to_ascii_uppercase();
+    "0123456789*#ABCD".contains(key).then_some(key)
 }
 
 /// The body: 415 for what is no SDP, 400 for broken SDP, 488 without a codec of ours.
@@ -104,14 +177,14 @@ pub(super) fn content_type(request: &Request) -> Option<String> {
     })
 }
 
-/// The number in From; untrusted. `None` when withheld.
-pub(super) fn caller(request: &Request) -> Option<Private<String>> {
+/// The number in From as one dials it within the country; untrusted. `None` when withheld.
+pub(super) fn caller(request: &Request, area_code: &str) -> Option<Private<String>> {
     /// Longest number kept, characters.
     const LONGEST: usize = 64;
     let user = uri_user(request.from_header().ok()?.value())?;
     let withheld = ["anonymous", "unavailable", "restricted", "unknown", "private"];
     let kept = user.chars().count() <= LONGEST && !withheld.contains(&user.to_ascii_lowercase().as_str());
-    kept.then_some(Private(user))
+    kept.then(|| Private(number::national(&user, area_code)))
 }
 
 /// The user of the address in a From, To or Request-URI, without parameters, password and escapes.

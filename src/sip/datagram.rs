@@ -1,6 +1,6 @@
-//! Looks at a raw datagram before the stack does, and pure: what the stack would choke on is mended or refused here.
+//! Looks at a raw message before the stack does, and pure: what the stack would choke on is mended or refused here.
 //!
-//! The stack is silent about unknown methods, loses every header after one byte that is not UTF-8, throws a body
+//! A datagram is one message; on streams [`super::framing`] cuts them out, and each is judged here as well. The stack is silent about unknown methods, loses every header after one byte that is not UTF-8, throws a body
 //! without Content-Length away and reads any SIP version. Order of checks: RFC 3261 §8.2, figures of RFC 4475.
 
 use std::{borrow::Cow, fmt::Write, net::SocketAddr};
@@ -47,9 +47,38 @@ pub fn inspect(datagram: &[u8], source: SocketAddr) -> Verdict {
 
 /// The refusal of a datagram that passed, for a caller who found that the stack cannot read it after all.
 pub fn refuse_unreadable(datagram: &[u8], source: SocketAddr) -> Verdict {
-    match Message::read(datagram) {
-        Some(message) => message.refuse(&Fault::bad("Bad Request"), source),
+    refuse(datagram, source, 400, "Bad Request")
+}
+
+/// Refuses a message, or what there is of one.
+pub fn refuse(message: &[u8], source: SocketAddr, status: u16, reason: &'static str) -> Verdict {
+    match Message::read(message) {
+        Some(message) => message.refuse(&Fault(status, reason, String::new()), source),
         None => Verdict::Ignore("not SIP"),
+    }
+}
+
+/// What a head says about the length of its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    /// Bytes.
+    Is(usize),
+    Missing,
+    /// No number, or two that differ.
+    Bad,
+    /// The head is none of SIP.
+    NotSip,
+}
+
+/// Reads Content-Length, for streams.
+///
+/// * `head` — from the first line to the blank one.
+pub fn body_length(head: &[u8]) -> BodyLength {
+    match Message::parse(head).map(|message| message.content_length()) {
+        None => BodyLength::NotSip,
+        Some(Ok(Some(length))) => BodyLength::Is(length),
+        Some(Ok(None)) => BodyLength::Missing,
+        Some(Err(_)) => BodyLength::Bad,
     }
 }
 
@@ -74,8 +103,14 @@ struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// `None` if the first line is none of SIP.
+    /// A whole datagram. `None` if the first line is none of SIP.
     fn read(datagram: &'a [u8]) -> Option<Self> {
+        let mut this = Self::parse(datagram)?;
+        this.mend_length();
+        Some(this)
+    }
+
+    fn parse(datagram: &'a [u8]) -> Option<Self> {
         // Some phones send an empty line first (RFC 3261 §7.5).
         let lead = datagram.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let datagram = &datagram[lead..];
@@ -104,9 +139,7 @@ impl<'a> Message<'a> {
         for (_, value) in headers.iter_mut().filter(|(name, _)| is_address(name)) {
             mended |= close_up(value);
         }
-        let mut this = Self { start, headers, body, complete, mended };
-        this.mend_length();
-        Some(this)
+        Some(Self { start, headers, body, complete, mended })
     }
 
     /// Adds a Content-Length that is missing; cuts what stands behind a body that says where it ends (§18.3).
@@ -320,6 +353,7 @@ fn long_name(name: &str) -> &str {
         "e" | "E" => "Content-Encoding",
         "k" | "K" => "Supported",
         "s" | "S" => "Subject",
+        "x" | "X" => "Session-Expires",
         other => other,
     }
 }

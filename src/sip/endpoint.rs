@@ -13,16 +13,21 @@ use rsipstack::{
     EndpointBuilder,
     dialog::{DialogId, dialog_layer::DialogLayer},
     sip::{
-        Auth, Header, Host, HostWithPort, Method, Request, Scheme, SipMessage, StatusCode, Uri,
+        Auth, Header, Host, HostWithPort, Method, Param, Request, Scheme, SipMessage, StatusCode, Transport, Uri,
         prelude::{HeadersExt, ToTypedHeader},
     },
     transaction::{
-        endpoint::{EndpointOption, MessageInspector},
+        endpoint::{EndpointOption, MessageInspector, TransportEventInspector},
         transaction::Transaction,
     },
-    transport::{SipAddr, SipConnection, TransportLayer, udp::UdpConnection},
+    transport::{
+        SipAddr, SipConnection, TransportEvent, TransportLayer, channel::ChannelConnection, udp::UdpConnection,
+    },
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, mpsc},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, debug, field::Empty, warn};
 
@@ -34,6 +39,8 @@ use super::{
     leg::Leg,
     merged::Merged,
     socket::WatchedSocket,
+    stream::{self, Streams},
+    tls::Tls,
 };
 use crate::{clock::Clock, telemetry::WALK};
 
@@ -46,18 +53,26 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 /// Seconds in Retry-After of a 503.
 const RETRY_AFTER: u32 = 10;
 
-/// A bound SIP port. Nothing is answered before [`Endpoint::run`].
+/// Bound SIP ports. Nothing is answered before [`Endpoint::run`].
 pub struct Endpoint {
     shared: Arc<Shared>,
     stack: rsipstack::transaction::Endpoint,
     cancel: CancellationToken,
+    listeners: Vec<Listener>,
+}
+
+/// A bound TCP port; with TLS if there is any.
+struct Listener {
+    tcp: TcpListener,
     address: SocketAddr,
+    tls: Option<Tls>,
 }
 
 /// What all dialogs share.
 pub(super) struct Shared {
     settings: SipSettings,
-    bound: SocketAddr,
+    socket: Arc<WatchedSocket>,
+    streams: Arc<Streams>,
     clock: Clock,
     layer: DialogLayer,
     legs: Mutex<HashMap<String, Arc<Leg>>>,
@@ -70,21 +85,25 @@ pub(super) struct Shared {
 }
 
 impl Endpoint {
-    /// Binds the port.
+    /// Binds the ports.
     ///
     /// * returns — the endpoint, and the calls that may be taken. At most `max_calls` wait there.
     pub async fn bind(settings: SipSettings, clock: Clock) -> Result<(Self, mpsc::Receiver<Incoming>), SipError> {
-        let bind = |source| SipError::Bind { address: settings.listen, source };
         let stack = |error: rsipstack::Error| SipError::Stack(error.to_string());
-        let socket = WatchedSocket::bind(settings.listen).map_err(bind)?;
-        let socket: Arc<dyn rsipstack::platform::net::UdpSocket> = Arc::new(socket);
-        let address = socket.local_addr().map_err(stack)?;
-        let external = settings.advertise.map(|ip| SocketAddr::new(ip, address.port()));
+        let socket = Arc::new(WatchedSocket::bind(&settings.udp)?);
+        let listeners = bind_tcp(&settings)?;
+        let address = socket.towards(None);
+        let external = |own: SocketAddr| settings.advertise.map(|ip| SocketAddr::new(ip, own.port()));
         let cancel = CancellationToken::new();
         let connection =
-            UdpConnection::from_socket(socket, external, Some(cancel.child_token())).await.map_err(stack)?;
+            UdpConnection::from_socket(socket.clone(), external(address), Some(cancel.child_token())).await;
         let transport = TransportLayer::new(cancel.clone());
-        transport.add_transport(SipConnection::Udp(connection));
+        transport.add_transport(SipConnection::Udp(connection.map_err(stack)?));
+        for Listener { address, tls, .. } in &listeners {
+            let kind = if tls.is_some() { Transport::Tls } else { Transport::Tcp };
+            let own = SipConnection::resolve_bind_address(external(*address).unwrap_or(*address));
+            transport.add_transport(nameplate(kind, own).await.map_err(stack)?);
+        }
         let option = EndpointOption {
             t1: settings.t1,
             t1x64: settings.t1 * 64,
@@ -96,11 +115,13 @@ impl Endpoint {
             .with_transport_layer(transport)
             .with_cancel_token(cancel.clone())
             .with_option(option)
-            .with_inspector(Box::new(RetryAfter))
+            .with_transport_inspector(Box::new(OnlyScreened))
+            .with_inspector(Box::new(LastTouch { socket: socket.clone(), advertise: settings.advertise }))
             .build();
         let (incoming, calls) = mpsc::channel(settings.max_calls.clamp(1, 10_000));
         let shared = Shared {
-            bound: address,
+            socket,
+            streams: Streams::new(stack.inner.clone(), settings.streams, cancel.child_token()),
             clock,
             layer: DialogLayer::new(stack.inner.clone()),
             legs: Mutex::default(),
@@ -112,18 +133,36 @@ impl Endpoint {
             incoming,
             settings,
         };
-        Ok((Self { shared: Arc::new(shared), stack, cancel, address }, calls))
+        Ok((Self { shared: Arc::new(shared), stack, cancel, listeners }, calls))
     }
 
-    /// The bound address; the real port when bound to 0.
+    /// The first UDP address; the real port when bound to 0.
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        self.shared.socket.towards(None)
+    }
+
+    /// All UDP addresses.
+    pub fn udp_addresses(&self) -> &[SocketAddr] {
+        self.shared.socket.addresses()
+    }
+
+    /// The first TCP address, if there is one.
+    pub fn tcp_addr(&self) -> Option<SocketAddr> {
+        self.listeners.iter().find(|it| it.tls.is_none()).map(|it| it.address)
+    }
+
+    /// The first TLS address, if there is one.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.listeners.iter().find(|it| it.tls.is_some()).map(|it| it.address)
     }
 
     /// Serves until `stopping`; then refuses new calls with 503, lets open ones end (75 s) and their BYEs go out.
     pub async fn run(self, stopping: CancellationToken) {
-        let Self { shared, stack, cancel, .. } = self;
+        let Self { shared, stack, cancel, listeners } = self;
         let Ok(mut requests) = stack.incoming_transactions() else { return };
+        for Listener { tcp, tls, .. } in listeners {
+            shared.streams.listen(tcp, tls);
+        }
         let _cancel = cancel.drop_guard();
         let mut serve = pin!(stack.serve());
         let mut last_call_over = pin!(async {
@@ -136,6 +175,7 @@ impl Endpoint {
             }
             shared.tasks.close();
             let _ = tokio::time::timeout(LAST_WORDS, shared.tasks.wait()).await;
+            shared.streams.stop().await;
         });
         loop {
             tokio::select! {
@@ -203,7 +243,7 @@ impl Shared {
                 None => answer(tx, gone()).await,
             };
         }
-        let called = match checks::addressee(&tx.original, &self.settings.numbers) {
+        let called = match checks::addressee(&tx.original, &self.settings.numbers, &self.settings.area_code) {
             Ok(called) => called,
             Err(refusal) => return answer(tx, refusal).await,
         };
@@ -237,8 +277,11 @@ impl Shared {
 
     /// A new call: the last checks, then the dialog.
     async fn invite(self: &Arc<Self>, mut tx: Transaction, called: String) -> rsipstack::Result<()> {
-        let offer = match checks::demands(&tx.original).and_then(|()| checks::offer(&tx.original)) {
-            Ok(offer) => offer,
+        let checked = checks::demands(&tx.original)
+            .and_then(|()| checks::session_timer(&tx.original))
+            .and_then(|terms| Ok((terms, checks::offer(&tx.original)?)));
+        let (terms, offer) = match checked {
+            Ok(checked) => checked,
             Err(refusal) => return answer(tx, refusal).await,
         };
         let place = match self.places.clone().try_acquire_owned() {
@@ -248,9 +291,10 @@ impl Shared {
                 return answer(tx, Refusal::later(StatusCode::ServiceUnavailable, RETRY_AFTER)).await;
             }
         };
-        let local = self.local_towards(tx.connection.as_ref().and_then(SipConnection::get_remote_addr));
+        let door = self.door(&tx);
+        let local = door.address.ip();
         let (reports, receiver) = self.layer.new_dialog_state_channel();
-        let contact = self.contact(&called, local);
+        let contact = door.contact(&called, &tx.original);
         let dialog = match self.layer.get_or_create_server_invite(&tx, reports, None, Some(contact)) {
             Ok(dialog) => dialog,
             Err(error) => {
@@ -259,18 +303,19 @@ impl Shared {
             }
         };
         let cseq = tx.original.cseq_header()?.seq()?;
-        let (leg, events) = Leg::new(dialog.clone(), cseq);
-        let (id, caller) = (dialog.id(), checks::caller(&tx.original));
+        let flow = tx.connection.as_ref().filter(|it| it.is_reliable()).and_then(SipConnection::cancel_token);
+        let (leg, events) = Leg::new(dialog.clone(), cseq, flow, self.clock.clone());
+        let (id, caller) = (dialog.id(), checks::caller(&tx.original, &self.settings.area_code));
         self.legs().insert(id.to_string(), leg.clone());
         let (shared, watched) = (self.clone(), leg.clone());
         self.spawn(async move {
-            watched.watch(receiver).await;
+            watched.watch(receiver, &shared).await;
             shared.legs().remove(&id.to_string());
             shared.layer.remove_dialog(&id);
         });
         let link = Link { shared: self.clone(), leg, events, _place: place };
         // Full or closed: the call is dropped, and thereby refused with 503.
-        let _ = self.incoming.try_send(Incoming::new(caller, called, local, offer, link));
+        let _ = self.incoming.try_send(Incoming::new(caller, called, local, (offer, terms), link));
         let done = dialog.clone().handle(&mut tx).await;
         if dialog.state().can_cancel() {
             // The stack gave the transaction up; nobody can answer it any more.
@@ -279,32 +324,102 @@ impl Shared {
         done
     }
 
-    /// Our address as the peer reaches it.
-    fn local_towards(&self, peer: Option<&SipAddr>) -> IpAddr {
-        if let Some(advertised) = self.settings.advertise {
-            return advertised;
-        }
-        if !self.bound.ip().is_unspecified() {
-            return self.bound.ip();
-        }
+    /// Our address as the sender of a request reaches it.
+    fn door(&self, tx: &Transaction) -> Door {
+        let peer = tx.connection.as_ref().and_then(SipConnection::get_remote_addr);
+        let transport = peer.and_then(|peer| peer.r#type).unwrap_or(Transport::Udp);
         let peer = peer.and_then(|peer| peer.get_socketaddr().ok());
-        // Connecting a UDP socket sends nothing; the kernel only picks the address it would send from.
-        let route = |peer: SocketAddr| {
-            let socket = std::net::UdpSocket::bind((self.bound.ip(), 0)).ok()?;
-            socket.connect(peer).ok()?;
-            Some(socket.local_addr().ok()?.ip())
-        };
-        peer.and_then(route).unwrap_or(self.bound.ip())
+        let stream = peer.and_then(|peer| self.streams.towards(transport, peer));
+        let bound = stream.unwrap_or_else(|| self.socket.towards(peer));
+        let ip = self.settings.advertise.unwrap_or_else(|| address_towards(bound.ip(), peer));
+        Door { transport, address: SocketAddr::new(ip, bound.port()) }
     }
 
-    fn contact(&self, user: &str, local: IpAddr) -> Uri {
+    /// Sees to it that a request of ours can go out in this dialog: where it wants a connection and has none, opens one.
+    ///
+    /// * returns — whether it makes sense to send. TLS is never dialled: nothing says whom to trust.
+    pub(super) async fn reach(&self, leg: &Leg) -> bool {
+        if leg.flow.as_ref().is_some_and(|gone| !gone.is_cancelled()) {
+            return true;
+        }
+        let dialog = leg.dialog.snapshot();
+        let route = dialog.route_set.first().and_then(|route| Some(route.typed().ok()?.uri));
+        let target = route.unwrap_or(dialog.remote_uri);
+        let Ok(address) = SipAddr::try_from(&target) else { return false };
+        match (address.r#type, target.scheme) {
+            (None | Some(Transport::Udp), Some(Scheme::Sip)) => true,
+            (Some(Transport::Tcp), Some(Scheme::Sip)) => match self.streams.dial(address).await {
+                Ok(()) => true,
+                Err(error) => {
+                    debug!(%error, "no new connection for a dialog whose own is gone");
+                    false
+                }
+            },
+            _ => false,
+        }
+    }
+}
+
+/// Where a peer reaches us.
+struct Door {
+    transport: Transport,
+    address: SocketAddr,
+}
+
+impl Door {
+    /// * `request` — a `sips:` call is answered with a `sips:` Contact (RFC 3261 §12.1.1).
+    fn contact(&self, user: &str, request: &Request) -> Uri {
+        let secure = self.transport == Transport::Tls && request.uri.scheme == Some(Scheme::Sips);
+        let params = match self.transport {
+            Transport::Udp => Vec::new(),
+            Transport::Tls if secure => vec![Param::Transport(Transport::Tcp)],
+            other => vec![Param::Transport(other)],
+        };
+        let (host, port) = (Host::IpAddr(self.address.ip()), Some(self.address.port().into()));
         Uri {
-            scheme: Some(Scheme::Sip),
+            scheme: Some(if secure { Scheme::Sips } else { Scheme::Sip }),
             auth: Some(Auth { user: user.to_owned(), password: None }),
-            host_with_port: HostWithPort { host: Host::IpAddr(local), port: Some(self.bound.port().into()) },
+            host_with_port: HostWithPort { host, port },
+            params,
             ..Uri::default()
         }
     }
+}
+
+/// The address that a packet to the peer leaves from, where we are bound to every address.
+fn address_towards(bound: IpAddr, peer: Option<SocketAddr>) -> IpAddr {
+    if !bound.is_unspecified() {
+        return bound;
+    }
+    // Connecting a UDP socket sends nothing; the kernel only picks the address it would send from.
+    let route = |peer: SocketAddr| {
+        let socket = std::net::UdpSocket::bind((bound, 0)).ok()?;
+        socket.connect(peer).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    };
+    peer.and_then(route).unwrap_or(bound)
+}
+
+fn bind_tcp(settings: &SipSettings) -> Result<Vec<Listener>, SipError> {
+    let plain = settings.tcp.iter().map(|address| ("tcp", *address, None));
+    let secure = settings.tls.iter().flat_map(|(addresses, tls)| addresses.iter().map(move |it| (it, tls)));
+    let secure = secure.map(|(address, tls)| ("tls", *address, Some(tls.clone())));
+    let bind = |(key, address, tls)| {
+        let failed = |source| SipError::Tcp { key, address, source };
+        let tcp = stream::bind(address).map_err(failed)?;
+        let address = tcp.local_addr().map_err(failed)?;
+        Ok(Listener { tcp, address, tls })
+    };
+    plain.chain(secure).map(bind).collect()
+}
+
+/// What the stack writes into the Via of requests over a transport that we serve ourselves. Nothing is sent through it.
+async fn nameplate(transport: Transport, own: SocketAddr) -> rsipstack::Result<SipConnection> {
+    let (_, incoming) = mpsc::unbounded_channel();
+    let (outgoing, _) = mpsc::unbounded_channel();
+    let address = SipAddr { r#type: Some(transport), addr: own.into() };
+    let channel = ChannelConnection::create_connection(incoming, outgoing, address, None).await?;
+    Ok(SipConnection::Channel(channel))
 }
 
 /// Sends a final answer and, for an INVITE, repeats it until the ACK.
@@ -323,7 +438,7 @@ pub(super) fn capabilities() -> Refusal {
         Header::Accept("application/sdp".into()),
         Header::AcceptEncoding("identity".into()),
         Header::AcceptLanguage("zh-CN".into()),
-        Header::Supported("".into()),
+        Header::Supported(checks::TIMER.into()),
     ];
     Refusal(StatusCode::OK, headers)
 }
@@ -332,11 +447,49 @@ fn gone() -> Refusal {
     Refusal(StatusCode::CallTransactionDoesNotExist, Vec::new())
 }
 
-/// Every 503 says when to try again; the stack's `reject` cannot be told.
-struct RetryAfter;
+/// The stack opens connections of its own where a dialog ends without us (no ACK). What is said there passed no gate.
+struct OnlyScreened;
 
-impl MessageInspector for RetryAfter {
-    fn before_send(&self, message: SipMessage, _to: Option<&SipAddr>) -> SipMessage {
+#[async_trait::async_trait]
+impl TransportEventInspector for OnlyScreened {
+    async fn handle(&self, event: TransportEvent) -> Option<TransportEvent> {
+        let screened = match &event {
+            TransportEvent::Incoming(_, connection, _) => {
+                matches!(connection, SipConnection::Udp(_) | SipConnection::Channel(_))
+            }
+            _ => true,
+        };
+        screened.then_some(event)
+    }
+}
+
+/// What the stack cannot be told: that every 503 says when to try again, and which of several UDP addresses a request
+/// leaves from.
+struct LastTouch {
+    socket: Arc<WatchedSocket>,
+    advertise: Option<IpAddr>,
+}
+
+impl LastTouch {
+    /// Puts the address of the socket that knows the peer into our Via; nothing to do for a single one.
+    fn name_socket(&self, request: &mut Request, to: Option<&SipAddr>) -> Option<()> {
+        if self.socket.addresses().len() < 2 {
+            return None;
+        }
+        let mut via = request.top_via_header().ok()?.typed().ok()?;
+        if via.transport != Transport::Udp {
+            return None;
+        }
+        let peer = to?.get_socketaddr().ok();
+        let own = self.socket.towards(peer);
+        let ip = self.advertise.unwrap_or_else(|| address_towards(own.ip(), peer));
+        via.uri.host_with_port = SocketAddr::new(ip, own.port()).into();
+        request.via_header_mut().ok()?.update_first_value(|_| Ok(via.into())).ok()
+    }
+}
+
+impl MessageInspector for LastTouch {
+    fn before_send(&self, message: SipMessage, to: Option<&SipAddr>) -> SipMessage {
         match message {
             SipMessage::Response(mut response)
                 if response.status_code == StatusCode::ServiceUnavailable
@@ -345,7 +498,11 @@ impl MessageInspector for RetryAfter {
                 response.headers.push(Header::RetryAfter(RETRY_AFTER.to_string().into()));
                 SipMessage::Response(response)
             }
-            other => other,
+            SipMessage::Request(mut request) => {
+                let _ = self.name_socket(&mut request, to);
+                SipMessage::Request(request)
+            }
+            other @ SipMessage::Response(_) => other,
         }
     }
 

@@ -15,6 +15,7 @@ use super::{
     kind_of,
     leg::Leg,
     sdp::{Agreed, Offer, Session},
+    timer::Terms,
 };
 use crate::telemetry::Private;
 
@@ -29,6 +30,7 @@ pub struct Incoming {
     /// The INVITE's part of the trace; the call goes on below it.
     pub span: Span,
     offer: Option<Offer>,
+    terms: Option<Terms>,
     link: Option<Link>,
 }
 
@@ -60,10 +62,10 @@ impl Incoming {
         caller: Option<Private<String>>,
         called: String,
         local: IpAddr,
-        offer: Option<Offer>,
+        (offer, terms): (Option<Offer>, Option<Terms>),
         link: Link,
     ) -> Self {
-        Self { caller, called, local, span: Span::current(), offer, link: Some(link) }
+        Self { caller, called, local, span: Span::current(), offer, terms, link: Some(link) }
     }
 
     /// Answers with 200.
@@ -90,7 +92,9 @@ impl Incoming {
         if agreed.is_none() {
             leg.set_offered();
         }
-        let headers = vec![Header::ContentType("application/sdp".into()), checks::allow()];
+        let mut headers = vec![Header::ContentType("application/sdp".into()), checks::allow()];
+        headers.extend(checks::timer_headers(self.terms));
+        leg.start_timer(self.terms);
         let queued = leg.dialog.accept(Some(headers), Some(text.into_bytes()));
         // accept() only queues the 200; the caller may have given up meanwhile.
         if leg.dialog.state().is_terminated() {
@@ -150,8 +154,8 @@ impl Answered {
     /// Sends BYE in the background: a vanished phone keeps it waiting for 32 s, the call need not.
     pub fn hang_up(&mut self) {
         if !std::mem::replace(&mut self.over, true) {
-            let (leg, patience) = (self.link.leg.clone(), self.link.shared.transaction_time());
-            self.link.shared.spawn(async move { leg.hang_up(patience).await });
+            let (leg, shared) = (self.link.leg.clone(), self.link.shared.clone());
+            self.link.shared.spawn(async move { leg.hang_up(&shared).await });
         }
     }
 }
@@ -159,6 +163,16 @@ impl Answered {
 impl Drop for Answered {
     fn drop(&mut self) {
         self.hang_up();
+    }
+}
+
+#[cfg(test)]
+impl Answered {
+    /// Waits until the connection that the call came over is gone.
+    pub(super) async fn connection_lost(&self) {
+        if let Some(gone) = &self.link.leg.flow {
+            gone.cancelled().await;
+        }
     }
 }
 

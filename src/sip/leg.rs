@@ -5,27 +5,34 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rsipstack::{
     dialog::{
-        dialog::{DialogState, DialogStateReceiver, TerminatedReason},
+        dialog::{Dialog, DialogState, DialogStateReceiver, TerminatedReason},
         invite_dialog::InviteDialog,
     },
-    sip::{Header, Method, Request, StatusCode, prelude::HeadersExt},
+    sip::{Header, Method, Request, StatusCode, headers::untyped, prelude::HeadersExt, typed},
     transaction::transaction::Transaction,
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{
     LegEnd, LegEvent,
     checks::{self, Refusal},
-    endpoint::answer,
+    endpoint::{Shared, answer},
     kind_of,
+    refresh::Refresh,
     sdp::{Description, Session},
+    timer::{Due, Terms, Timer},
 };
+use crate::clock::Clock;
 
 /// Events that wait for the call's task; more than a call ever makes at once.
 pub(super) const EVENTS: usize = 32;
@@ -33,22 +40,66 @@ pub(super) const EVENTS: usize = 32;
 /// What the endpoint, the watcher and the call share of one dialog.
 pub(super) struct Leg {
     pub(super) dialog: InviteDialog,
+    /// The TCP or TLS connection it came over; cancelled when that is gone.
+    pub(super) flow: Option<CancellationToken>,
     /// Empty until we answer.
     session: Mutex<Option<Session>>,
     /// Our offer is in the 200; their answer comes with the ACK.
     offered: AtomicBool,
     /// A re-INVITE of theirs is not finished.
     reinviting: AtomicBool,
+    /// A re-INVITE of ours is not finished.
+    pub(super) ours: AtomicBool,
     /// Highest CSeq of theirs.
     cseq: AtomicU32,
+    clock: Clock,
+    timer: Mutex<Timer>,
+    /// The watcher has to look at the timer again.
+    timer_set: Notify,
+    /// No BYE can be sent; the dialog is over all the same.
+    lost: CancellationToken,
     events: mpsc::Sender<LegEvent>,
 }
 
+/// An answer within the dialog, and what it settles once it is out.
+struct Verdict {
+    status: StatusCode,
+    headers: Vec<Header>,
+    body: Option<Vec<u8>>,
+    event: Option<LegEvent>,
+    /// Of a 2xx.
+    terms: Option<Terms>,
+}
+
+impl From<Refusal> for Verdict {
+    fn from(Refusal(status, headers): Refusal) -> Self {
+        Self { status, headers, body: None, event: None, terms: None }
+    }
+}
+
 impl Leg {
-    pub(super) fn new(dialog: InviteDialog, cseq: u32) -> (Arc<Self>, mpsc::Receiver<LegEvent>) {
+    /// * `flow` — cancelled when the connection it came over is gone; nothing for UDP.
+    pub(super) fn new(
+        dialog: InviteDialog,
+        cseq: u32,
+        flow: Option<CancellationToken>,
+        clock: Clock,
+    ) -> (Arc<Self>, mpsc::Receiver<LegEvent>) {
         let (events, receiver) = mpsc::channel(EVENTS);
-        let (offered, reinviting) = (AtomicBool::new(false), AtomicBool::new(false));
-        let leg = Self { dialog, session: Mutex::new(None), offered, reinviting, cseq: AtomicU32::new(cseq), events };
+        let leg = Self {
+            dialog,
+            flow,
+            session: Mutex::new(None),
+            offered: AtomicBool::new(false),
+            reinviting: AtomicBool::new(false),
+            ours: AtomicBool::new(false),
+            cseq: AtomicU32::new(cseq),
+            clock,
+            timer: Mutex::default(),
+            timer_set: Notify::new(),
+            lost: CancellationToken::new(),
+            events,
+        };
         (Arc::new(leg), receiver)
     }
 
@@ -56,49 +107,83 @@ impl Leg {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn timer(&self) -> MutexGuard<'_, Timer> {
+        self.timer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn set_offered(&self) {
         self.offered.store(true, Ordering::Release);
     }
 
+    /// Begins the session's time anew.
+    pub(super) fn start_timer(&self, terms: Option<Terms>) {
+        self.timer().handle_agreed(terms, self.clock.instant());
+        self.timer_set.notify_one();
+    }
+
     /// Follows the dialog to its end and tells the call.
-    pub(super) async fn watch(&self, mut reports: DialogStateReceiver) {
-        let mut acked = false;
-        let mut end = LegEnd::Failed;
-        while let Some(state) = reports.recv().await {
-            match state {
-                DialogState::Confirmed(..) => {
-                    if !acked {
-                        acked = true;
-                        self.tell(LegEvent::Acked).await;
+    pub(super) async fn watch(self: &Arc<Self>, mut reports: DialogStateReceiver, shared: &Arc<Shared>) {
+        let (mut acked, mut expired, mut refreshes) = (false, false, JoinSet::new());
+        let end = loop {
+            let due = self.timer().poll_timeout();
+            tokio::select! {
+                state = reports.recv() => match state {
+                    None => break LegEnd::Failed,
+                    Some(DialogState::Confirmed(..)) => {
+                        if !acked {
+                            acked = true;
+                            self.tell(LegEvent::Acked).await;
+                        }
+                        if self.offered.swap(false, Ordering::AcqRel) {
+                            let event = self.take_answer();
+                            self.tell(event).await;
+                        }
                     }
-                    if self.offered.swap(false, Ordering::AcqRel) {
-                        let event = self.take_answer();
-                        self.tell(event).await;
+                    Some(DialogState::Updated(_, request, handle)) => {
+                        let Verdict { status, headers, body, event, terms } = self.negotiate(&request);
+                        let taken = status == StatusCode::OK;
+                        if handle.respond(status, Some(headers), body).await.is_err() {
+                            debug!("the re-INVITE was gone before its answer");
+                        } else if taken {
+                            self.refreshed_by(&request, terms);
+                        }
+                        if let Some(event) = event {
+                            self.tell(event).await;
+                        }
                     }
-                }
-                DialogState::Updated(_, request, handle) => {
-                    let (status, headers, body, event) = self.negotiate(&request);
-                    if handle.respond(status, Some(headers), body).await.is_err() {
-                        debug!("the re-INVITE was gone before its answer");
-                    }
-                    if let Some(event) = event {
-                        self.tell(event).await;
-                    }
-                }
-                DialogState::Terminated(_, reason) => {
-                    end = match reason {
+                    Some(DialogState::Terminated(_, reason)) => break match reason {
                         TerminatedReason::UacBye => LegEnd::FarHungUp,
+                        TerminatedReason::UasBye if expired => LegEnd::Expired,
                         TerminatedReason::UasBye => LegEnd::WeHungUp,
                         TerminatedReason::UacCancel => LegEnd::Cancelled,
                         TerminatedReason::Timeout => LegEnd::AckTimeout,
                         _ => LegEnd::Failed,
-                    };
-                    break;
+                    },
+                    // The rest is answered before the dialog sees it, or changes nothing for the call.
+                    Some(_) => {}
+                },
+                () = self.lost.cancelled() => break if expired { LegEnd::Expired } else { LegEnd::WeHungUp },
+                () = self.timer_set.notified() => {}
+                () = self.until(due) => match self.timer().handle_timeout(self.clock.instant()) {
+                    Some(Due::Refresh(interval)) => {
+                        let refresh = Refresh { leg: self.clone(), shared: shared.clone(), interval };
+                        refreshes.spawn(refresh.run());
+                    }
+                    Some(Due::Expire) => {
+                        expired = true;
+                        let (leg, shared) = (self.clone(), shared.clone());
+                        shared.clone().spawn(async move { leg.hang_up(&shared).await });
+                    }
+                    None => {}
+                },
+                Some(Ok((outcome, event))) = refreshes.join_next() => {
+                    self.timer().handle_refreshed(outcome, self.clock.instant());
+                    if let Some(event) = event {
+                        self.tell(event).await;
+                    }
                 }
-                // The rest is answered before the dialog sees it, or changes nothing for the call.
-                _ => {}
             }
-        }
+        };
         self.tell(LegEvent::Ended(end)).await;
     }
 
@@ -116,23 +201,44 @@ impl Leg {
     }
 
     /// Answers a new offer within the dialog; without one makes ours.
-    fn negotiate(&self, request: &Request) -> (StatusCode, Vec<Header>, Option<Vec<u8>>, Option<LegEvent>) {
-        let sdp = vec![Header::ContentType("application/sdp".into()), checks::allow()];
+    fn negotiate(&self, request: &Request) -> Verdict {
+        let checked = checks::session_timer(request).and_then(|terms| Ok((terms, checks::offer(request)?)));
+        let (terms, offer) = match checked {
+            Ok(checked) => checked,
+            Err(refusal) => return refusal.into(),
+        };
         let mut session = self.session();
         let Some(session) = session.as_mut() else {
-            return (StatusCode::ServerInternalError, Vec::new(), None, None);
+            return Refusal(StatusCode::ServerInternalError, Vec::new()).into();
         };
-        match checks::offer(request) {
-            Err(Refusal(status, headers)) => (status, headers, None, None),
-            Ok(None) if request.method == Method::Update => (StatusCode::OK, vec![checks::allow()], None, None),
-            Ok(None) => {
+        let (body, event) = match offer {
+            None if request.method == Method::Update => (None, None),
+            None => {
                 self.set_offered();
-                (StatusCode::OK, sdp, Some(session.offer().into_bytes()), None)
+                (Some(session.offer().into_bytes()), None)
             }
-            Ok(Some(offer)) => match session.answer(&offer) {
-                Ok((text, agreed)) => (StatusCode::OK, sdp, Some(text.into_bytes()), Some(LegEvent::Settled(agreed))),
-                Err(_) => (StatusCode::NotAcceptableHere, Vec::new(), None, None),
+            Some(offer) => match session.answer(&offer) {
+                Ok((text, agreed)) => (Some(text.into_bytes()), Some(LegEvent::Settled(agreed))),
+                Err(_) => return Refusal(StatusCode::NotAcceptableHere, Vec::new()).into(),
             },
+        };
+        let mut headers = vec![checks::allow()];
+        headers.extend(checks::timer_headers(terms));
+        headers.extend(body.as_ref().map(|_| Header::ContentType("application/sdp".into())));
+        Verdict { status: StatusCode::OK, headers, body, event, terms }
+    }
+
+    /// A 2xx went out to a re-INVITE or UPDATE: the session's time begins anew, and later requests go to their new Contact
+    /// (RFC 3261 §12.2.2).
+    fn refreshed_by(&self, request: &Request, terms: Option<Terms>) {
+        self.start_timer(terms);
+        let contact = request.contact_header().ok().cloned();
+        self.follow(contact, request.typed_contact_headers().unwrap_or_default());
+    }
+
+    pub(super) fn follow(&self, contact: Option<untyped::Contact>, parsed: Vec<typed::Contact>) {
+        if let Some(target) = parsed.into_iter().next() {
+            Dialog::Invite(self.dialog.clone()).set_remote_target(target.uri, contact);
         }
     }
 
@@ -147,28 +253,17 @@ impl Leg {
         match tx.original.method {
             Method::Bye => self.bye(tx).await,
             Method::Invite => self.reinvite(tx, wait).await,
-            Method::Update => {
-                if !self.settled() {
-                    return answer(tx, Refusal::later(StatusCode::ServerInternalError, wait)).await;
+            Method::Update => self.update(tx, wait).await,
+            Method::Info => match checks::info(&tx.original) {
+                Err(refusal) => answer(tx, refusal).await,
+                Ok(digit) => {
+                    tx.reply(StatusCode::OK).await?;
+                    if let Some((key, duration_ms)) = digit {
+                        self.tell(LegEvent::Digit { key, duration_ms }).await;
+                    }
+                    Ok(())
                 }
-                if let Err(refusal) = checks::demands(&tx.original) {
-                    return answer(tx, refusal).await;
-                }
-                let (status, headers, body, event) = self.negotiate(&tx.original);
-                tx.reply_with(status, headers, body).await?;
-                if let Some(event) = event {
-                    self.tell(event).await;
-                }
-                Ok(())
-            }
-            Method::Info => {
-                let digit = digit(&tx.original);
-                tx.reply(StatusCode::OK).await?;
-                if let Some((key, duration_ms)) = digit {
-                    self.tell(LegEvent::Digit { key, duration_ms }).await;
-                }
-                Ok(())
-            }
+            },
             Method::Options => answer(tx, super::endpoint::capabilities()).await,
             _ => answer(tx, Refusal(StatusCode::MethodNotAllowed, vec![checks::allow()])).await,
         }
@@ -183,34 +278,77 @@ impl Leg {
         self.dialog.clone().handle(&mut tx).await
     }
 
-    /// A refused re-INVITE changes nothing, so the stack sees only those that will be accepted.
-    async fn reinvite(&self, mut tx: Transaction, wait: u32) -> rsipstack::Result<()> {
-        if !self.settled() || self.reinviting.swap(true, Ordering::AcqRel) {
+    /// UPDATE (RFC 3311): with an offer where none is open, without one at any time after the ACK.
+    async fn update(&self, mut tx: Transaction, wait: u32) -> rsipstack::Result<()> {
+        let offers = !tx.original.body.is_empty();
+        if offers && self.ours.load(Ordering::Acquire) {
+            return answer(tx, Refusal(StatusCode::RequestPending, Vec::new())).await;
+        }
+        if !self.dialog.state().is_confirmed() || (offers && !self.settled()) {
             return answer(tx, Refusal::later(StatusCode::ServerInternalError, wait)).await;
         }
-        let verdict = checks::demands(&tx.original).and_then(|()| checks::offer(&tx.original));
-        let done = match verdict {
-            Err(refusal) => answer(tx, refusal).await,
-            Ok(_) => self.dialog.clone().handle(&mut tx).await,
-        };
+        if let Err(refusal) = checks::demands(&tx.original) {
+            return answer(tx, refusal).await;
+        }
+        let Verdict { status, mut headers, body, event, terms } = self.negotiate(&tx.original);
+        let taken = status == StatusCode::OK;
+        if taken && let Some(contact) = self.dialog.snapshot().local_contact {
+            headers.push(typed::Contact::from(contact).into());
+        }
+        tx.reply_with(status, headers, body).await?;
+        if taken {
+            self.refreshed_by(&tx.original, terms);
+        }
+        if let Some(event) = event {
+            self.tell(event).await;
+        }
+        Ok(())
+    }
+
+    /// A refused re-INVITE changes nothing, so the stack sees only those that will be accepted.
+    async fn reinvite(&self, mut tx: Transaction, wait: u32) -> rsipstack::Result<()> {
+        if self.ours.load(Ordering::Acquire) {
+            return answer(tx, Refusal(StatusCode::RequestPending, Vec::new())).await;
+        }
+        if !self.settled() {
+            return answer(tx, Refusal::later(StatusCode::ServerInternalError, wait)).await;
+        }
+        let verdict = checks::demands(&tx.original)
+            .and_then(|()| checks::session_timer(&tx.original))
+            .and_then(|_| checks::offer(&tx.original));
+        if let Err(refusal) = verdict {
+            return answer(tx, refusal).await;
+        }
+        if self.reinviting.swap(true, Ordering::AcqRel) {
+            return answer(tx, Refusal::later(StatusCode::ServerInternalError, wait)).await;
+        }
+        let done = self.dialog.clone().handle(&mut tx).await;
         self.reinviting.store(false, Ordering::Release);
         done
     }
 
     /// Acknowledged, and no offer of either side open.
-    fn settled(&self) -> bool {
+    pub(super) fn settled(&self) -> bool {
         self.dialog.state().is_confirmed()
             && !self.reinviting.load(Ordering::Acquire)
             && !self.offered.load(Ordering::Acquire)
     }
 
+    async fn until(&self, due: Option<Instant>) {
+        match due {
+            Some(due) => self.clock.sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Sends BYE once the dialog allows it, and waits for its answer.
-    pub(super) async fn hang_up(&self, patience: Duration) {
+    pub(super) async fn hang_up(&self, shared: &Arc<Shared>) {
         /// BYE may not be sent before the ACK or its time-out (RFC 3261 §15); the watcher owns the reports.
         const LOOK: Duration = Duration::from_millis(100);
-        let looks = patience.as_millis() / LOOK.as_millis().max(1);
+        let looks = shared.transaction_time().as_millis() / LOOK.as_millis();
         for _ in 0..=looks {
-            if !self.dialog.state().waiting_ack() {
+            let state = self.dialog.state();
+            if state.is_confirmed() || state.is_terminated() || state.can_cancel() {
                 break;
             }
             tokio::time::sleep(LOOK).await;
@@ -218,23 +356,10 @@ impl Leg {
         let state = self.dialog.state();
         if state.can_cancel() {
             let _ = self.dialog.reject(Some(StatusCode::ServerInternalError), None);
+        } else if !state.is_terminated() && !shared.reach(self).await {
+            self.lost.cancel();
         } else if let Err(error) = self.dialog.bye().await {
             warn!(error = kind_of(&error), "sending BYE");
         }
     }
-}
-
-/// The key in an INFO body (`Signal=5`, `Duration=160`).
-fn digit(request: &Request) -> Option<(char, u32)> {
-    if checks::content_type(request)? != "application/dtmf-relay" {
-        return None;
-    }
-    let body = std::str::from_utf8(&request.body).ok()?;
-    let field = |name: &str| {
-        let mut lines = body.lines().filter_map(|line| line.split_once('='));
-        lines.find(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
-    };
-    let key = field("Signal")?.chars().next()?.to_ascii_uppercase();
-    let duration_ms = field("Duration").and_then(|it| it.parse().ok()).unwrap_or(100).min(10_000);
-    "0123456789*#ABCD".contains(key).then_some((key, duration_ms))
 }

@@ -1,21 +1,28 @@
-//! SIP over UDP: takes INVITEs, keeps the dialogs, says goodbye.
+//! SIP over UDP, TCP and TLS: takes INVITEs, keeps the dialogs, says goodbye.
 //!
 //! [`Endpoint`] answers by itself whatever needs no caller: refusals in the order of RFC 3261 §8.2, OPTIONS, requests of
 //! unknown dialogs. A call that may be taken comes out as [`Incoming`]; answered, it becomes [`Answered`], whose
 //! [`LegEvent`]s end with exactly one [`LegEvent::Ended`]. Transactions, retransmissions and dialogs are those of
 //! `rsipstack`, which is known in this room only; what it leaves open is closed here: `datagram` mends and refuses
-//! raw messages before its parser, `merged` finds merged requests, `leg` orders what happens within a dialog.
+//! raw messages before its parser, `stream` gives it connections, `merged` finds merged requests, `leg` orders what
+//! happens within a dialog, `timer` sees to it that a dialog whose other side has vanished ends (RFC 4028).
 
 mod checks;
 mod datagram;
 mod endpoint;
+mod framing;
 mod incoming;
 mod leg;
 mod merged;
+mod refresh;
+mod screen;
 pub mod sdp;
 mod socket;
+mod stream;
 #[cfg(test)]
 mod tests;
+mod timer;
+mod tls;
 
 use std::{
     io,
@@ -25,32 +32,93 @@ use std::{
 
 pub use endpoint::Endpoint;
 pub use incoming::{AnswerError, Answered, Incoming};
+pub use tls::Tls;
 
 /// Where and for whom SIP is spoken.
 #[derive(Clone, Debug)]
 pub struct SipSettings {
-    /// UDP address; port 0 lets the system choose (tests).
-    pub listen: SocketAddr,
+    /// UDP addresses, at least one; port 0 lets the system choose (tests).
+    pub udp: Vec<SocketAddr>,
+    /// TCP addresses.
+    pub tcp: Vec<SocketAddr>,
+    /// TLS addresses, and the certificate shown there.
+    pub tls: Option<(Vec<SocketAddr>, Tls)>,
     /// Address told to the outside where it is not the one a packet to the peer leaves from.
     pub advertise: Option<IpAddr>,
     /// Public numbers; every other one hears 404.
     pub numbers: Vec<String>,
+    /// The city's own, `0635`; may be empty.
+    pub area_code: String,
     /// Calls at once; the next one hears 503 with Retry-After.
     pub max_calls: usize,
     /// The protocol's T1 (RFC 3261 §17); a 200 without ACK is given up after 64 of them.
     pub t1: Duration,
+    pub streams: StreamLimits,
+}
+
+/// What TCP and TLS connections may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamLimits {
+    /// Connections at once; more wait in the kernel.
+    pub connections: usize,
+    /// Connections at once from one address; one more is closed.
+    pub per_address: usize,
+    /// Longest silence; pings count as words.
+    pub idle: Duration,
+    /// Longest from a message's first byte to its last.
+    pub message: Duration,
+    /// Longest TLS handshake, and longest wait for a connection of our own.
+    pub handshake: Duration,
+    /// Longest wait for a peer that takes nothing.
+    pub write: Duration,
 }
 
 impl SipSettings {
     /// T1 as the RFC has it.
     pub const T1: Duration = Duration::from_millis(500);
+
+    /// UDP alone.
+    pub fn new(udp: SocketAddr, numbers: Vec<String>, max_calls: usize) -> Self {
+        Self {
+            udp: vec![udp],
+            tcp: Vec::new(),
+            tls: None,
+            advertise: None,
+            numbers,
+            area_code: String::new(),
+            max_calls,
+            t1: Self::T1,
+            streams: StreamLimits::default(),
+        }
+    }
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            per_address: 256,
+            idle: Duration::from_mins(5),
+            message: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
+            write: Duration::from_secs(10),
+        }
+    }
 }
 
 /// Why SIP could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum SipError {
     #[error("sip.udp: cannot listen on UDP {address} (port in use, or not an address of this machine)")]
-    Bind {
+    Udp {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error("sip.{key}: cannot listen on TCP {address} (port in use, or not an address of this machine)")]
+    Tcp {
+        /// `tcp` or `tls`.
+        key: &'static str,
         address: SocketAddr,
         #[source]
         source: io::Error,
@@ -85,6 +153,8 @@ pub enum LegEnd {
     Cancelled,
     /// The 200 was never acknowledged; BYE was sent.
     AckTimeout,
+    /// The session's time ran out and they did not refresh it, or did not answer when we did; BYE was sent.
+    Expired,
     /// Anything else.
     Failed,
 }

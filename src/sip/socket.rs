@@ -1,93 +1,167 @@
-//! The UDP socket under the stack: every datagram passes [`super::datagram`] first.
+//! The UDP sockets under the stack, seen by it as one: every datagram passes [`super::screen`] first.
 
 use std::{
+    collections::{HashMap, VecDeque},
     io,
     net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
-use rsipstack::{
-    dialog::DialogId,
-    platform::net::UdpSocket,
-    sip::{
-        Method, SipMessage, Transport,
-        prelude::{HeadersExt, ToTypedHeader},
-    },
-    transaction::key::{TransactionKey, TransactionRole},
-    transport::SipConnection,
-};
+use rsipstack::{platform::net::UdpSocket, sip::Transport};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::sync::Mutex;
+use tokio::io::ReadBuf;
 use tracing::{debug, warn};
 
-use super::datagram::{self, Verdict};
+use super::{
+    SipError,
+    screen::{Screened, screen},
+};
 
 /// Kernel buffer asked for, so that a burst survives a slow moment.
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// Largest datagram there is.
 const LARGEST: usize = 64 * 1024;
+/// Pause after a failed receive: it ends by itself or never, and should not burn a core meanwhile.
+const BREATH: Duration = Duration::from_millis(100);
 
-/// A UDP socket that lets only readable SIP through.
+/// UDP sockets that let only readable SIP through. With several of them, whoever wrote to one is answered from it.
 pub(super) struct WatchedSocket {
-    socket: tokio::net::UdpSocket,
-    buffer: Mutex<Box<[u8]>>,
+    sockets: Vec<tokio::net::UdpSocket>,
+    addresses: Vec<SocketAddr>,
+    inbox: tokio::sync::Mutex<Inbox>,
+    peers: Mutex<Peers>,
+}
+
+struct Inbox {
+    buffer: Box<[u8]>,
+    /// The socket that is asked first, so that none is starved.
+    first: usize,
+}
+
+/// Which socket a peer wrote to last. Empty while there is one socket.
+#[derive(Default)]
+struct Peers {
+    sockets: HashMap<SocketAddr, usize>,
+    order: VecDeque<SocketAddr>,
 }
 
 impl WatchedSocket {
-    pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
-            warn!(%error, "the SIP socket keeps the system's receive buffer");
+    /// * `addresses` — at least one.
+    pub(super) fn bind(addresses: &[SocketAddr]) -> Result<Self, SipError> {
+        let mut sockets = Vec::new();
+        for address in addresses {
+            let bound = open(*address).map_err(|source| SipError::Udp { address: *address, source })?;
+            sockets.push(bound);
         }
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        let socket = tokio::net::UdpSocket::from_std(socket.into())?;
-        Ok(Self { socket, buffer: Mutex::new(vec![0; LARGEST].into()) })
+        let addresses = sockets.iter().map(tokio::net::UdpSocket::local_addr).collect::<io::Result<Vec<_>>>();
+        let addresses = addresses.map_err(|error| SipError::Stack(error.to_string()))?;
+        let inbox = tokio::sync::Mutex::new(Inbox { buffer: vec![0; LARGEST].into(), first: 0 });
+        Ok(Self { sockets, addresses, inbox, peers: Mutex::default() })
+    }
+
+    /// Where the sockets are bound, in the order of the settings.
+    pub(super) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The address of ours that a peer knows.
+    pub(super) fn towards(&self, peer: Option<SocketAddr>) -> SocketAddr {
+        self.addresses[self.socket_for(peer)]
+    }
+
+    fn socket_for(&self, peer: Option<SocketAddr>) -> usize {
+        let Some(peer) = peer.filter(|_| self.sockets.len() > 1) else { return 0 };
+        if let Some(known) = self.peers().sockets.get(&peer) {
+            return *known;
+        }
+        let same = |address: &SocketAddr| address.is_ipv4() == peer.is_ipv4();
+        self.addresses.iter().position(same).unwrap_or(0)
+    }
+
+    fn peers(&self) -> MutexGuard<'_, Peers> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for a datagram the stack can read and copies it out.
     async fn next(&self, out: &mut [u8]) -> (usize, SocketAddr) {
-        let mut buffer = self.buffer.lock().await;
+        let mut inbox = self.inbox.lock().await;
         loop {
-            let (length, source) = match self.socket.recv_from(&mut buffer).await {
+            let (length, source, socket) = match self.receive(&mut inbox).await {
                 Ok(received) => received,
                 Err(error) => {
-                    // Ends by itself or never; a moment's rest keeps a broken socket from burning a core.
                     warn!(%error, "receiving on the SIP socket");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    tokio::time::sleep(BREATH).await;
                     continue;
                 }
             };
-            let datagram = &buffer[..length];
-            let verdict = match datagram::inspect(datagram, source) {
-                Verdict::Pass if !readable(datagram, source) => datagram::refuse_unreadable(datagram, source),
-                Verdict::Mended(bytes) if !readable(&bytes, source) => datagram::refuse_unreadable(&bytes, source),
-                verdict => verdict,
-            };
-            let readable = match &verdict {
-                Verdict::Pass => datagram,
-                Verdict::Mended(bytes) => bytes,
-                Verdict::Answer { status, to, bytes } => {
-                    debug!(%source, status, "refused a SIP datagram");
-                    metrics::counter!("hotline_sip_malformed_total", "status" => status.to_string()).increment(1);
-                    if let Err(error) = self.socket.send_to(bytes, *to).await {
+            let readable = match screen(&inbox.buffer[..length], source, Transport::Udp) {
+                Screened::Pass(readable) => readable,
+                Screened::Answer { to, bytes } => {
+                    if let Err(error) = self.sockets[socket].send_to(&bytes, to).await {
                         debug!(%to, %error, "sending a refusal");
                     }
                     continue;
                 }
-                Verdict::Ignore(why) => {
-                    debug!(%source, why, "ignored a datagram on the SIP port");
-                    metrics::counter!("hotline_sip_malformed_total", "status" => "none").increment(1);
-                    continue;
-                }
+                Screened::Drop => continue,
             };
+            if self.sockets.len() > 1 {
+                self.peers().learn(source, socket);
+            }
             if let Some(room) = out.get_mut(..readable.len()) {
-                room.copy_from_slice(readable);
+                room.copy_from_slice(&readable);
                 return (readable.len(), source);
             }
         }
     }
+
+    /// The next datagram of any socket.
+    async fn receive(&self, inbox: &mut Inbox) -> io::Result<(usize, SocketAddr, usize)> {
+        std::future::poll_fn(|context| {
+            for turn in 0..self.sockets.len() {
+                let at = (inbox.first + turn) % self.sockets.len();
+                let mut buffer = ReadBuf::new(&mut inbox.buffer);
+                if let Poll::Ready(received) = self.sockets[at].poll_recv_from(context, &mut buffer) {
+                    let length = buffer.filled().len();
+                    inbox.first = (at + 1) % self.sockets.len();
+                    return Poll::Ready(received.map(|source| (length, source, at)));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl Peers {
+    /// Peers remembered at once; the one known longest is forgotten first.
+    const CAPACITY: usize = 16_384;
+
+    fn learn(&mut self, peer: SocketAddr, socket: usize) {
+        if self.sockets.insert(peer, socket).is_none() {
+            self.order.push_back(peer);
+        }
+        if self.order.len() > Self::CAPACITY
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.sockets.remove(&oldest);
+        }
+    }
+}
+
+fn open(address: SocketAddr) -> io::Result<tokio::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
+        warn!(%error, "the SIP socket keeps the system's receive buffer");
+    }
+    if address.is_ipv6() {
+        // IPv4 has addresses of its own in the settings; mixed, our Via and SDP would name addresses nobody can use.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    tokio::net::UdpSocket::from_std(socket.into())
 }
 
 #[async_trait::async_trait]
@@ -97,84 +171,25 @@ impl UdpSocket for WatchedSocket {
     }
 
     async fn send_to(&self, buf: &[u8], addr: SocketAddr) -> rsipstack::Result<usize> {
-        Ok(self.socket.send_to(buf, addr).await?)
+        Ok(self.sockets[self.socket_for(Some(addr))].send_to(buf, addr).await?)
     }
 
     fn local_addr(&self) -> rsipstack::Result<SocketAddr> {
-        Ok(self.socket.local_addr()?)
+        Ok(self.addresses[0])
     }
-}
-
-/// Whether the stack's own readers get through the message. A panic in them counts as no: on the stack's own task it
-/// would end the listener.
-pub(super) fn readable(datagram: &[u8], source: SocketAddr) -> bool {
-    if datagram.iter().all(u8::is_ascii_whitespace) {
-        return true;
-    }
-    catch_unwind(AssertUnwindSafe(|| read(datagram, source).is_some())).unwrap_or(false)
-}
-
-fn read(datagram: &[u8], source: SocketAddr) -> Option<()> {
-    let message = SipMessage::try_from(datagram).ok()?;
-    match SipConnection::update_msg_received(message, source, Transport::Udp).ok()? {
-        SipMessage::Request(request) => {
-            TransactionKey::from_request(&request, TransactionRole::Server).ok()?;
-            DialogId::try_from((&request, TransactionRole::Server)).ok()?;
-            SipConnection::parse_target_from_via(request.via_header().ok()?).ok()?;
-            request.from_header().ok()?.typed().ok()?;
-            request.to_header().ok()?.typed().ok()?;
-            request.cseq_header().ok()?.method().ok()?;
-            if request.method == Method::Invite {
-                request.typed_contact_headers().ok()?.first()?;
-            }
-        }
-        SipMessage::Response(response) => {
-            TransactionKey::from_response(&response, TransactionRole::Client).ok()?;
-            response.to_header().ok()?.tag().ok()?;
-        }
-    }
-    Some(())
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
-    const INVITE: &str = "INVITE sip:12345@192.0.2.1 SIP/2.0\r\n\
-        Via: SIP/2.0/UDP 192.0.2.7:5070;branch=z9hG4bK1;rport, SIP/2.0/UDP 192.0.2.8\r\n\
-        From: \"a\" <sip:1380@192.0.2.7>;tag=a\r\nTo: <sip:12345@192.0.2.1>\r\nCall-ID: c1\r\nCSeq: 1 INVITE\r\n\
-        Contact: <sip:1380@192.0.2.7:5070;transport=udp>\r\nRecord-Route: <sip:192.0.2.9;lr>\r\n\
-        Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n";
-
     #[test]
-    fn the_stack_reads_a_clean_invite() {
-        assert!(readable(INVITE.as_bytes(), ([192, 0, 2, 7], 5070).into()));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
-
-        #[test]
-        fn whatever_passes_the_inspection_is_read_or_refused_without_a_panic(
-            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 0..8)
-        ) {
-            let mut bytes = INVITE.as_bytes().to_vec();
-            for (index, byte, kind) in damage {
-                let at = index.index(bytes.len());
-                match kind {
-                    0 => bytes[at] = byte,
-                    1 => bytes.insert(at, byte),
-                    _ => drop(bytes.remove(at)),
-                }
-            }
-            let source = ([192, 0, 2, 7], 5070).into();
-            let bytes = match datagram::inspect(&bytes, source) {
-                Verdict::Mended(bytes) => bytes,
-                _ => bytes,
-            };
-            let _ = readable(&bytes, source);
+    fn the_peers_of_several_sockets_are_remembered_within_bounds() {
+        let mut peers = Peers::default();
+        for port in 1..=u16::MAX {
+            peers.learn(([192, 0, 2, 7], port).into(), 1);
         }
+        assert_eq!(peers.sockets.len(), Peers::CAPACITY);
+        assert_eq!(peers.sockets.get(&([192, 0, 2, 7], u16::MAX).into()), Some(&1));
     }
 }

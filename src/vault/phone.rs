@@ -1,17 +1,11 @@
 //! One number, one spelling: what is hashed to find a person's calls again.
 
-/// The digits of a number as everybody would dial it in the city; empty if there are none.
-///
-/// A mobile number (11 digits, `13` to `19`) loses what stands before it: the country's code (`+86`, `86`, `0086`) or
-/// the long-distance `0`. Everything else keeps its digits.
-pub fn normalised(number: &str) -> String {
-    let digits: String = number.chars().filter_map(digit).collect();
-    let mobile = ["0086", "86", "0"].iter().find_map(|before| digits.strip_prefix(before).filter(|it| is_mobile(it)));
-    mobile.map(str::to_owned).unwrap_or(digits)
-}
+use crate::domain::number;
 
-fn is_mobile(digits: &str) -> bool {
-    digits.len() == 11 && matches!(digits.as_bytes(), [b'1', b'3'..=b'9', ..])
+/// The digits of a number as everybody would dial it in the country; empty if there are none. Numbers from the line have
+/// the city's area code already.
+pub fn normalised(number: &str) -> String {
+    number::national(number, "").chars().filter_map(digit).collect()
 }
 
 /// Full-width digits are what Chinese keyboards give.
@@ -41,9 +35,9 @@ mod tests {
         for (spelling, digits) in [
             ("0635-8412345", "06358412345"),
             ("12345", "12345"),
-            ("+1 (202) 555-0143", "12025550143"),
+            ("+1 (202) 555-0143", "0012025550143"),
             ("86", "86"),
-            ("0086 10 6512 3456", "00861065123456"),
+            ("0086 10 6512 3456", "01065123456"),
             ("anonymous", ""),
         ] {
             assert_eq!(normalised(spelling), digits, "{spelling}");

@@ -61,6 +61,22 @@ impl Session {
         }
     }
 
+    /// What we said last, in the same words and with the same version: an offer that changes nothing (RFC 4028 §7.4).
+    pub fn again(&self) -> Option<String> {
+        let address = self.media.ip();
+        Some(format!("v=0\r\n{}\r\n{}", self.origin(address), self.said.as_ref()?))
+    }
+
+    /// Takes their answer to [`Session::again`]; ours may have several streams by now.
+    pub fn accept_again(&mut self, answer: &Description) -> Result<Agreed, NoCommonCodec> {
+        let (_, agreed) = answer.choose()?;
+        Ok(self.settle(agreed))
+    }
+
+    fn origin(&self, address: IpAddr) -> String {
+        format!("o=- {} {} IN {} {address}", self.id, self.version, family(address))
+    }
+
     /// Keeps the address of before the hold where theirs is 0.0.0.0.
     fn settle(&mut self, mut agreed: Agreed) -> Agreed {
         if agreed.address.ip().is_unspecified()
@@ -88,17 +104,20 @@ impl Session {
 
     fn say(&mut self, time: &str, streams: &str) -> String {
         let address = self.media.ip();
-        let family = match address {
-            IpAddr::V4(_) => "IP4",
-            IpAddr::V6(_) => "IP6",
-        };
-        let rest = format!("s=-\r\nc=IN {family} {address}\r\nt={time}\r\n{streams}");
+        let rest = format!("s=-\r\nc=IN {} {address}\r\nt={time}\r\n{streams}", family(address));
         if self.said.as_ref().is_some_and(|said| *said != rest) {
             self.version += 1;
         }
-        let text = format!("v=0\r\no=- {} {} IN {family} {address}\r\n{rest}", self.id, self.version);
+        let text = format!("v=0\r\n{}\r\n{rest}", self.origin(address));
         self.said = Some(rest);
         text
+    }
+}
+
+const fn family(address: IpAddr) -> &'static str {
+    match address {
+        IpAddr::V4(_) => "IP4",
+        IpAddr::V6(_) => "IP6",
     }
 }
 
@@ -175,6 +194,7 @@ mod tests {
         let agreed = session.accept(&answer).expect("PCMU");
         assert_eq!((agreed.codec, agreed.telephone_event), (Codec::Pcmu, Some(101)));
         assert_eq!(session.offer(), offer, "the same words, the same version");
+        assert_eq!(session.again(), Some(offer));
     }
 
     proptest! {

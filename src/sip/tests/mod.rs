@@ -1,23 +1,32 @@
-//! The endpoint on a real socket, spoken to in plain text.
+//! The endpoint on real sockets, spoken to in plain text.
+
+mod addresses;
+mod dialog;
+mod phone;
+mod streams;
+mod timers;
 
 use std::{net::SocketAddr, time::Duration};
 
-use tokio::{net::UdpSocket, sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::clock::Clock;
+use phone::Phone;
 
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
                    m=audio 4000 RTP/AVP 8 0 96\r\na=rtpmap:96 telephone-event/8000\r\n";
 /// Far more than any answer takes; only a broken build waits it out.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A running endpoint and a socket that speaks to it.
+/// A running endpoint and a phone that speaks to it.
 struct Bench {
     calls: mpsc::Receiver<Incoming>,
-    phone: UdpSocket,
+    phone: Phone,
+    /// The address the phone speaks to.
     line: SocketAddr,
+    clock: Clock,
     stopping: CancellationToken,
     run: JoinHandle<()>,
 }
@@ -28,29 +37,32 @@ impl Bench {
     }
 
     async fn with(max_calls: usize, t1: Duration) -> Self {
-        let settings = SipSettings {
-            listen: ([127, 0, 0, 1], 0).into(),
-            advertise: None,
-            numbers: vec!["12345".into()],
-            max_calls,
-            t1,
-        };
-        let (endpoint, calls) = Endpoint::bind(settings, Clock::system()).await.expect("a free port");
-        let (line, stopping) = (endpoint.local_addr(), CancellationToken::new());
-        let phone = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
-        phone.connect(line).await.expect("loopback");
+        Self::open(SipSettings { max_calls, t1, ..settings() }).await
+    }
+
+    /// An endpoint with these settings, and a UDP phone.
+    async fn open(settings: SipSettings) -> Self {
+        let clock = Clock::that_can_be_advanced();
+        let (endpoint, calls) = Endpoint::bind(settings, clock.clone()).await.expect("a free port");
+        let line = endpoint.local_addr();
+        Self::run(endpoint, calls, clock, Phone::udp(line).await, line)
+    }
+
+    /// Starts an endpoint.
+    ///
+    /// * `line` — which of its addresses the phone speaks to.
+    fn run(endpoint: Endpoint, calls: mpsc::Receiver<Incoming>, clock: Clock, phone: Phone, line: SocketAddr) -> Self {
+        let stopping = CancellationToken::new();
         let run = tokio::spawn(endpoint.run(stopping.clone()));
-        Self { calls, phone, line, stopping, run }
+        Self { calls, phone, line, clock, stopping, run }
     }
 
     async fn send(&self, message: impl AsRef<[u8]>) {
-        self.phone.send(message.as_ref()).await.expect("loopback");
+        self.phone.send(message.as_ref()).await;
     }
 
     async fn hear(&self) -> String {
-        let mut buffer = vec![0; 65_536];
-        let length = timeout(PATIENCE, self.phone.recv(&mut buffer)).await.expect("an answer").expect("loopback");
-        String::from_utf8(buffer[..length].to_vec()).expect("text")
+        timeout(PATIENCE, self.phone.hear()).await.expect("an answer").expect("an open connection")
     }
 
     /// The next message whose first line contains `wanted`; provisional answers and repetitions are skipped.
@@ -67,6 +79,10 @@ impl Bench {
     async fn ask(&self, request: impl AsRef<str>) -> String {
         let request = request.as_ref();
         self.send(request).await;
+        self.answer_to(request).await
+    }
+
+    async fn answer_to(&self, request: &str) -> String {
         let same = |heard: &str, name| header(heard, name) == header(request, name);
         loop {
             let heard = self.hear().await;
@@ -75,6 +91,16 @@ impl Bench {
                 return heard;
             }
         }
+    }
+
+    /// Answers a request of the line.
+    async fn reply(&self, request: &str, status: &str, further: &str, body: &str) {
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        let answer = request
+            .lines()
+            .filter(|line| ["Via", "From", "To", "Call-ID", "CSeq"].iter().any(|name| line.starts_with(name)))
+            .fold(format!("SIP/2.0 {status}\r\n"), |text, line| text + line + "\r\n");
+        self.send(format!("{answer}{further}{kind}Content-Length: {}\r\n\r\n{body}", body.len())).await;
     }
 
     /// Acknowledges a refusal, so that it is not repeated.
@@ -86,16 +112,20 @@ impl Bench {
 
     /// A request in the call `call`.
     fn request(&self, method: &str, call: &str, cseq: u32, to_tag: &str, further: &str, body: &str) -> String {
-        let phone = self.phone.local_addr().expect("bound");
+        let (phone, kind_of_phone) = (self.phone.local(), self.phone.transport());
+        let contact = match kind_of_phone {
+            "UDP" => String::new(),
+            other => format!(";transport={}", other.to_lowercase()),
+        };
         let to_tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
         let length = body.len();
         // A CANCEL and the ACK of a refusal carry the branch of their INVITE.
         let branch = if method == "CANCEL" { "INVITE" } else { method };
         format!(
-            "{method} sip:12345@{line} SIP/2.0\r\nVia: SIP/2.0/UDP {phone};branch=z9hG4bK{branch}{call}{cseq};rport\r\n\
+            "{method} sip:12345@{line} SIP/2.0\r\nVia: SIP/2.0/{kind_of_phone} {phone};branch=z9hG4bK{branch}{call}{cseq};rport\r\n\
              From: <sip:13800000000@{phone}>;tag=far{call}\r\nTo: <sip:12345@{line}>{to_tag}\r\nCall-ID: {call}@test\r\n\
-             CSeq: {cseq} {method}\r\nContact: <sip:13800000000@{phone}>\r\nMax-Forwards: 70\r\n{further}{kind}\
+             CSeq: {cseq} {method}\r\nContact: <sip:13800000000@{phone}{contact}>\r\nMax-Forwards: 70\r\n{further}{kind}\
              Content-Length: {length}\r\n\r\n{body}",
             line = self.line,
         )
@@ -111,7 +141,12 @@ impl Bench {
 
     /// Sets up a call: INVITE, 200, ACK. Gives our tag and the 200.
     async fn call(&mut self, call: &str) -> (Answered, String, String) {
-        self.send(self.invite(call, SDP)).await;
+        self.call_with(call, "").await
+    }
+
+    /// The same, with further header lines in the INVITE.
+    async fn call_with(&mut self, call: &str, further: &str) -> (Answered, String, String) {
+        self.send(self.request("INVITE", call, 1, "", further, SDP)).await;
         let incoming = self.incoming().await;
         let (mut answered, agreed) = incoming.answer(media()).expect("answered");
         assert!(agreed.is_some());
@@ -121,6 +156,10 @@ impl Bench {
         assert_eq!(event(&mut answered).await, LegEvent::Acked);
         (answered, tag, ok)
     }
+}
+
+fn settings() -> SipSettings {
+    SipSettings::new(([127, 0, 0, 1], 0).into(), vec!["12345".into()], 2)
 }
 
 fn media() -> SocketAddr {
@@ -179,12 +218,43 @@ async fn each_request_that_cannot_be_served_hears_its_own_refusal() {
         assert_eq!(status(&answer), wanted, "{request}\n{answer}");
         match wanted {
             "405" | "501" => assert!(header(&answer, "Allow").is_some_and(|it| it.contains("INVITE")), "{answer}"),
-            "420" => assert_eq!(header(&answer, "Unsupported"), Some("100rel, timer")),
+            "420" => assert_eq!(header(&answer, "Unsupported"), Some("100rel")),
             "415" => assert!(answer.contains("Accept"), "{answer}"),
             _ => {}
         }
         bench.ack(&request, &answer).await;
     }
+}
+
+#[tokio::test]
+async fn of_several_faults_the_first_in_the_order_of_checks_is_told() {
+    let bench = Bench::start().await;
+    let further = "Require: 100rel\r\nContent-Type: text/plain\r\n";
+    let mut request = bench.request("FOO", "c1", 1, "", further, &SDP.replace("8 0 96", "18"));
+    request = request.replacen("Content-Type: application/sdp\r\n", "", 1);
+    request = request.replacen("sip:12345@", "gopher:99999@", 1).replacen("SIP/2.0", "SIP/3.0", 1);
+    request = request.replacen("Max-Forwards: 70", "Max-Forwards: 0", 1);
+    let mut heard = Vec::new();
+    for (cseq, (fault, mended)) in [
+        ("SIP/3.0", "SIP/2.0"),
+        ("FOO", "INVITE"),
+        ("gopher:", "sip:"),
+        ("sip:99999@", "sip:12345@"),
+        ("Max-Forwards: 0", "Max-Forwards: 70"),
+        ("Require: 100rel\r\n", ""),
+        ("text/plain", "application/sdp"),
+        ("", ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let now = request.replace("CSeq: 1 ", &format!("CSeq: {} ", cseq + 1)).replace("c11;", &format!("c1{cseq};"));
+        let answer = bench.ask(&now).await;
+        bench.ack(&now, &answer).await;
+        heard.push(status(&answer).to_owned());
+        request = request.replace(fault, mended);
+    }
+    assert_eq!(heard, ["505", "501", "416", "404", "483", "420", "415", "488"]);
 }
 
 #[tokio::test]
@@ -229,11 +299,7 @@ async fn the_line_hangs_up_with_bye() {
     answered.hang_up();
     let bye = bench.hear_of("BYE sip:13800000000@").await;
     assert!(header(&bye, "From").is_some_and(|it| it.contains("12345")), "{bye}");
-    let ok: String = bye
-        .lines()
-        .filter(|line| ["Via", "From", "To", "Call-ID", "CSeq"].iter().any(|name| line.starts_with(name)))
-        .fold("SIP/2.0 200 OK\r\n".into(), |text, line| text + line + "\r\n");
-    bench.send(ok + "Content-Length: 0\r\n\r\n").await;
+    bench.reply(&bye, "200 OK", "", "").await;
     assert_eq!(event(&mut answered).await, LegEvent::Ended(LegEnd::WeHungUp));
 }
 
@@ -459,13 +525,12 @@ async fn a_storm_of_rubbish_leaves_the_line_open() {
 #[tokio::test]
 async fn a_port_in_use_is_named() {
     let bench = Bench::start().await;
-    let settings = SipSettings {
-        listen: bench.line,
-        advertise: None,
-        numbers: vec!["12345".into()],
-        max_calls: 1,
-        t1: SipSettings::T1,
-    };
-    let Err(error) = Endpoint::bind(settings, Clock::system()).await else { panic!("the port is taken") };
-    assert!(error.to_string().contains(&bench.line.to_string()), "{error}");
+    let taken = SipSettings { udp: vec![bench.line], ..settings() };
+    let Err(error) = Endpoint::bind(taken, Clock::system()).await else { panic!("the port is taken") };
+    assert!(error.to_string().contains(&format!("sip.udp: cannot listen on UDP {}", bench.line)), "{error}");
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = tcp.local_addr().expect("bound");
+    let taken = SipSettings { tcp: vec![address], ..settings() };
+    let Err(error) = Endpoint::bind(taken, Clock::system()).await else { panic!("the port is taken") };
+    assert!(error.to_string().contains(&format!("sip.tcp: cannot listen on TCP {address}")), "{error}");
 }
