@@ -1,4 +1,6 @@
-//! A phone that does what none should, against the real program.
+//! A phone that does what none should, over UDP and TCP, against the real program.
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use sip_test::{Misdeed, misbehave};
 
@@ -6,11 +8,22 @@ use crate::house::House;
 
 #[tokio::test]
 async fn a_misbehaving_phone_gets_what_it_deserves_and_the_line_goes_on() {
-    let house = House::with(&[("SPEECH__WORKERS", "0")]);
+    // TCP stands at the same port, unless told otherwise.
+    let house = House::with(&[("SPEECH__WORKERS", "0"), ("SIP__UDP", &free_for_both().to_string())]);
     let to = format!("sip:12345@{}", house.sip);
-    let deeds = Misdeed::ALL.into_iter().filter(|deed| !deed.needs_tcp());
-    let outcomes = futures::future::join_all(deeds.map(|deed| misbehave(deed, &to))).await;
+    let outcomes = futures::future::join_all(Misdeed::ALL.into_iter().map(|deed| misbehave(deed, &to))).await;
     let outcomes: Vec<_> = outcomes.into_iter().map(|outcome| outcome.expect("a port")).collect();
     let wrong: Vec<_> = outcomes.iter().filter(|outcome| !outcome.good).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// An address whose port nobody has, neither over UDP nor over TCP.
+fn free_for_both() -> SocketAddr {
+    loop {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let address = socket.local_addr().expect("its address");
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
