@@ -28,7 +28,7 @@ const MONDAY: i64 = 1_795_395_600_000;
 
 /// What people ask for. Frequent words fill a page in either crowd; rare ones are in as many cases of each.
 const QUESTIONS: &[(&str, Asked)] = &[
-    ("the newest", Asked { q: None, state: None, unit: None, overdue: false }),
+    ("the newest", PLAIN),
     ("drafts", Asked { state: Some(State::Draft), ..PLAIN }),
     ("a unit's", Asked { unit: Some("WATER"), ..PLAIN }),
     ("a unit's dispatched", Asked { unit: Some("WATER"), state: Some(State::Dispatched), ..PLAIN }),
@@ -38,17 +38,20 @@ const QUESTIONS: &[(&str, Asked)] = &[
     ("a phrase of every twentieth: 光岳新村", Asked { q: Some("光岳新村"), ..PLAIN }),
     ("two words: 停水 居民", Asked { q: Some("停水 居民"), ..PLAIN }),
     ("two words that seldom meet: 停水 三号楼", Asked { q: Some("停水 三号楼"), ..PLAIN }),
+    ("the same, 25 a page", Asked { q: Some("停水 三号楼"), limit: 25, ..PLAIN }),
     ("rare words: 稀客小区", Asked { q: Some("稀客小区"), ..PLAIN }),
     ("rare and frequent: 稀客 停水", Asked { q: Some("稀客 停水"), ..PLAIN }),
     ("words of no case: 飞碟", Asked { q: Some("飞碟"), ..PLAIN }),
 ];
-const PLAIN: Asked = Asked { q: None, state: None, unit: None, overdue: false };
+const PLAIN: Asked = Asked { q: None, state: None, unit: None, overdue: false, limit: 50 };
 
 struct Asked {
     q: Option<&'static str>,
     state: Option<State>,
     unit: Option<&'static str>,
     overdue: bool,
+    /// Cases a page.
+    limit: u32,
 }
 
 /// Lists and searches in a small crowd of cases and in one a hundred times as large.
@@ -110,7 +113,7 @@ impl Asked {
             q: self.q.map(str::to_owned),
             overdue: self.overdue,
             after: None,
-            limit: 50,
+            limit: self.limit,
         }
     }
 }
