@@ -306,6 +306,7 @@ impl Builder {
             vault: self.vault.clone(),
             prompts,
             clock: self.clock.clone(),
+            most: call::Parts::UNSETTLED * self.settings.line.max_calls,
             longest: self.settings.line.max_call(),
             grace: call::Parts::GRACE,
         });

@@ -40,6 +40,8 @@ pub struct Parts {
     /// Makes calls findable by their callers.
     pub vault: Vault,
     pub clock: Clock,
+    /// Calls at once, with those that are over and not yet sealed and in the books. The next one hears 503.
+    pub most: usize,
     /// From the answer to the goodbye.
     pub longest: Duration,
     /// At a stop: how long open calls may go on before the line hangs up.
@@ -75,6 +77,9 @@ pub struct Line {
 }
 
 impl Parts {
+    /// Calls that may wait to be settled, as a multiple of those that may talk. Usually it takes milliseconds; while the disk
+    /// is busy or the database away, very short calls could otherwise pile up until no file can be opened.
+    pub const UNSETTLED: usize = 4;
     /// How long open calls may go on at a stop.
     pub const GRACE: Duration = Duration::from_mins(1);
 }
@@ -163,6 +168,11 @@ impl Line {
     }
 
     fn take(&mut self, call: Incoming) {
+        if self.calls.len() >= self.parts.most {
+            warn!(calls = self.calls.len(), "too many calls are not settled yet; one was refused");
+            metrics::counter!("hotline_sip_full_total").increment(1);
+            return call.refuse(503);
+        }
         let id = CallId::new(self.parts.clock.uuid());
         metrics::counter!("hotline_calls_received_total").increment(1);
         call.span.record("call.id", tracing::field::display(id));

@@ -36,6 +36,7 @@ struct House {
 
 /// What a test changes.
 struct Rules {
+    most: usize,
     longest: Duration,
     grace: Duration,
     t1: Duration,
@@ -43,7 +44,7 @@ struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { longest: Duration::from_mins(10), grace: Parts::GRACE, t1: SipSettings::T1 }
+        Self { most: 16, longest: Duration::from_mins(10), grace: Parts::GRACE, t1: SipSettings::T1 }
     }
 }
 
@@ -65,6 +66,7 @@ impl House {
             vault: Vault::in_folder(folder.path(), clock.clone()),
             prompts: Prompts::load(Path::new("config/prompts")).expect("the demo's announcements"),
             clock,
+            most: rules.most,
             longest: rules.longest,
             grace: rules.grace,
         };
@@ -205,6 +207,20 @@ async fn a_database_that_is_away_costs_no_call_and_no_recording() {
     .await;
     assert_eq!(sealed.reason, EndReason::CallerHungUp);
     assert_eq!(sealed.facts.caller.as_ref().map(|it| it.reveal().as_str()), Some("13800000000"));
+    house.line.abort();
+    house.sip.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_are_over_and_not_yet_in_the_books_count_against_the_next() {
+    let house = House::open(Rules { most: 1, ..Rules::default() }).await;
+    let first = dial(house.spec()).await;
+    assert_eq!(first.status, 200);
+    house.ended().await;
+    // A call that is over waits for the database.
+    house.store.close().await;
+    until(async || (dial(house.spec()).await.status == 200).then_some(())).await;
+    assert_eq!(dial(house.spec()).await.status, 503);
     house.line.abort();
     house.sip.abort();
 }

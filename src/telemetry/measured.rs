@@ -45,7 +45,12 @@ const ALL: &[(&str, Kind, Unit, &str)] = &[
         "SIP messages that could not be read, by the status of the answer",
     ),
     ("hotline_sip_overload_total", Counter, Unit::Count, "SIP requests dropped because too many were at work"),
-    ("hotline_sip_full_total", Counter, Unit::Count, "INVITEs refused with 503 because line.max_calls was reached"),
+    (
+        "hotline_sip_full_total",
+        Counter,
+        Unit::Count,
+        "INVITEs refused with 503 because line.max_calls was reached, or because too many calls were not settled",
+    ),
     ("hotline_sip_connections", Gauge, Unit::Count, "SIP connections that are open, over TCP and TLS"),
     (
         "hotline_sip_connections_refused_total",
