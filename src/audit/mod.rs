@@ -20,7 +20,7 @@ use crate::{
         time::UnixMs,
     },
     recording::{Papers, RecordingError},
-    store::{Store, StoreError},
+    store::{AuditExport, Store, StoreError},
     vault::Vault,
 };
 
@@ -127,14 +127,20 @@ impl Auditor {
     /// Writes the signed heads that the database knows to be stored once more, for a store that does not have them: after a
     /// restore. What is there stays as it is.
     pub async fn store_again(&self) -> Result<(), AuditError> {
-        let mut after = 0;
+        for export in self.exports_stored().await? {
+            self.papers.put(&Head::key(&export.head.head.day), &text(&export.head)).await?;
+        }
+        Ok(())
+    }
+
+    /// What the database says is stored, oldest first: one a day.
+    async fn exports_stored(&self) -> Result<Vec<AuditExport>, StoreError> {
+        let (mut stored, mut after) = (Vec::new(), 0);
         loop {
             let exports = self.store.audit_exports(after).await?;
-            let Some(last) = exports.last() else { return Ok(()) };
+            let Some(last) = exports.last() else { return Ok(stored) };
             after = last.number;
-            for export in exports.into_iter().filter(|export| export.stored) {
-                self.papers.put(&Head::key(&export.head.head.day), &text(&export.head)).await?;
-            }
+            stored.extend(exports.into_iter().filter(|export| export.stored));
         }
     }
 
@@ -217,17 +223,12 @@ impl Auditor {
 
     /// Whether all that was signed and stored is still there as it was.
     async fn compare(&self, stored: &BTreeMap<String, SignedHead>) -> Result<(), AuditError> {
-        let mut after = 0;
-        loop {
-            let exports = self.store.audit_exports(after).await?;
-            let Some(last) = exports.last() else { return Ok(()) };
-            after = last.number;
-            for export in exports.into_iter().filter(|export| export.stored) {
-                if stored.get(&export.day) != Some(&export.head) {
-                    return Err(Break::HeadGone(export.day).into());
-                }
+        for export in self.exports_stored().await? {
+            if stored.get(&export.day) != Some(&export.head) {
+                return Err(Break::HeadGone(export.day).into());
             }
         }
+        Ok(())
     }
 
     fn prove(&self, signed: &SignedHead) -> Result<(), AuditError> {

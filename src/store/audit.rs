@@ -5,7 +5,7 @@ use sqlx::FromRow;
 
 use super::{
     Store, StoreError, Tx,
-    codec::{from_json, json},
+    codec::{from_json, json, signed, unsigned},
     sql::sql,
 };
 use crate::domain::{
@@ -132,11 +132,11 @@ impl Tx {
     }
 
     /// Keeps a signed head, to be written into the store.
-    pub async fn add_audit_export(&mut self, signed: &SignedHead) -> Result<(), StoreError> {
+    pub async fn add_audit_export(&mut self, export: &SignedHead) -> Result<(), StoreError> {
         sql("INSERT INTO audit_exports (number, day, head) VALUES ($1, $2, $3)")
-            .bind(signed_number(signed.head.number))
-            .bind(&signed.head.day)
-            .bind(json(signed))
+            .bind(signed(export.head.number))
+            .bind(&export.head.day)
+            .bind(json(export))
             .execute(self.connection())
             .await
             .map_err(StoreError::at("keeping a signed head"))?;
@@ -147,7 +147,7 @@ impl Tx {
     pub async fn audit_export_stored(&mut self, number: u64) -> Result<(), StoreError> {
         let now = self.now();
         sql("UPDATE audit_exports SET stored = $2 WHERE number = $1 AND stored IS NULL")
-            .bind(signed_number(number))
+            .bind(signed(number))
             .bind(now.0)
             .execute(self.connection())
             .await
@@ -185,7 +185,7 @@ impl Store {
             .bind(&filter.subject)
             .bind(filter.from.map(|at| at.0))
             .bind(filter.to.map(|at| at.0))
-            .bind(filter.after.map_or(i64::MAX, signed_number))
+            .bind(filter.after.map_or(i64::MAX, signed))
             .bind(i64::from(filter.limit.min(500)))
             .fetch_all(self.readers())
             .await
@@ -207,7 +207,7 @@ impl Store {
     /// * `after` — number of the last one seen, 0 for the beginning.
     pub async fn audit_exports(&self, after: u64) -> Result<Vec<AuditExport>, StoreError> {
         let rows: Vec<ExportRow> = sql("SELECT * FROM audit_exports WHERE number > $1 ORDER BY number LIMIT 1000")
-            .bind(signed_number(after))
+            .bind(signed(after))
             .fetch_all(self.readers())
             .await
             .map_err(StoreError::at("listing signed heads"))?;
@@ -229,7 +229,7 @@ impl Store {
     /// * `limit` — rows, at most 1,000.
     pub async fn audit_after(&self, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         let rows: Vec<Row> = sql("SELECT * FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2")
-            .bind(signed_number(after))
+            .bind(signed(after))
             .bind(i64::from(limit.min(1_000)))
             .fetch_all(self.readers())
             .await
@@ -252,14 +252,6 @@ fn record(seq: i64, at: UnixMs, entry: AuditEntry, prev: String) -> Record {
         detail: entry.detail.to_string(),
         prev,
     }
-}
-
-fn signed_number(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }
 
 #[derive(FromRow)]

@@ -5,11 +5,11 @@ use sqlx::FromRow;
 
 use super::{
     Store, StoreError, Tx,
-    codec::{from_json, from_word, id, json, maybe_id, word},
+    codec::{from_json, from_word, id, json, maybe_id, signed, unsigned, word},
     database::Dialect,
-    sql::{Place, sql},
+    sql::{Place, built, sql},
 };
-use crate::domain::{ids::CaseId, time::UnixMs, year::YearPlan};
+use crate::domain::{case::State, ids::CaseId, time::UnixMs, year::YearPlan};
 
 const AT: &str = "calendar_years";
 /// Key of the advisory lock that keeps PostgreSQL's calendar as it is: `calendar` in ASCII.
@@ -145,10 +145,12 @@ impl Tx {
 
     /// Open cases with orders after this one, by id.
     pub async fn cases_with_orders(&mut self, after: Option<CaseId>, limit: u32) -> Result<Vec<CaseId>, StoreError> {
-        let rows: Vec<(String,)> = sql("SELECT id FROM cases
-             WHERE state IN ('dispatched', 'handling', 'replied', 'callback', 'suspended')
-                 AND (CAST($1 AS TEXT) IS NULL OR id > $1)
-             ORDER BY id LIMIT $2")
+        let open = State::ALL.iter().filter(|state| state.has_open_orders());
+        let states = open.map(|state| format!("'{}'", state.as_str())).collect::<Vec<_>>().join(", ");
+        let rows: Vec<(String,)> = built(format!(
+            "SELECT id FROM cases WHERE state IN ({states}) AND (CAST($1 AS TEXT) IS NULL OR id > $1)
+             ORDER BY id LIMIT $2"
+        ))
         .bind(after.map(|id| id.to_string()))
         .bind(i64::from(limit))
         .fetch_all(self.connection())
@@ -195,14 +197,6 @@ async fn recalculation(revision: u64, place: Place<'_>) -> Result<Option<Recalcu
 
 fn read(rows: Result<Vec<Row>, sqlx::Error>) -> Result<Vec<YearRow>, StoreError> {
     rows.map_err(StoreError::at("reading the calendar"))?.into_iter().map(Row::read).collect()
-}
-
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }
 
 #[derive(FromRow)]

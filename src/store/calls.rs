@@ -4,7 +4,7 @@ use sqlx::FromRow;
 
 use super::{
     Store, StoreError, Tx,
-    codec::{from_word, id, maybe_id, word},
+    codec::{from_word, id, maybe_id, signed, unsigned, word},
     sql::sql,
 };
 use crate::{
@@ -108,7 +108,7 @@ impl Tx {
         .bind(word(&call.recording_state))
         .bind(recording.map(|it| it.key.clone()))
         .bind(recording.map(|it| it.sha256.clone()))
-        .bind(recording.map(|it| i64::try_from(it.samples).unwrap_or(i64::MAX)))
+        .bind(recording.map(|it| signed(it.samples)))
         .bind(call.case_id.map(|id| id.to_string()))
         .bind(i64::from(call.hold))
         .bind(&call.caller_hash)
@@ -153,7 +153,7 @@ impl Tx {
         .bind(word(&state))
         .bind(recording.map(|it| it.key.clone()))
         .bind(recording.map(|it| it.sha256.clone()))
-        .bind(recording.map(|it| i64::try_from(it.samples).unwrap_or(i64::MAX)))
+        .bind(recording.map(|it| signed(it.samples)))
         .execute(self.connection())
         .await
         .map_err(StoreError::at("ending a call"))?;
@@ -289,7 +289,7 @@ impl Row {
     pub(super) fn read(self) -> Result<CallRow, StoreError> {
         let recording = match (self.recording_key, self.sha256, self.samples) {
             (Some(key), Some(sha256), Some(samples)) => {
-                Some(StoredRecording { key, sha256, samples: u64::try_from(samples).unwrap_or(0) })
+                Some(StoredRecording { key, sha256, samples: unsigned(samples) })
             }
             _ => None,
         };

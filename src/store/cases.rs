@@ -4,7 +4,7 @@ use sqlx::FromRow;
 
 use super::{
     Store, StoreError, Tx,
-    codec::{id, maybe_id},
+    codec::{id, maybe_id, signed, unsigned},
     database::Dialect,
     search,
     sql::sql,
@@ -241,10 +241,6 @@ const EVENTS: &str = "SELECT seq, version, at, actor, body FROM case_events WHER
 
 const ROW: &str = "SELECT * FROM cases WHERE id = $1";
 
-pub(super) fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
 fn events(rows: Result<Vec<EventRow>, sqlx::Error>) -> Result<Vec<StoredEvent>, StoreError> {
     let rows = rows.map_err(StoreError::at("reading a case's history"))?;
     Ok(rows.into_iter().map(EventRow::read).collect())
@@ -262,8 +258,8 @@ struct EventRow {
 impl EventRow {
     fn read(self) -> StoredEvent {
         StoredEvent {
-            seq: u64::try_from(self.seq).unwrap_or(0),
-            version: u64::try_from(self.version).unwrap_or(0),
+            seq: unsigned(self.seq),
+            version: unsigned(self.version),
             at: UnixMs(self.at),
             actor: self.actor,
             body: self.body,
@@ -292,7 +288,7 @@ impl Row {
         Ok(CaseRow {
             id: id(AT, &self.id)?,
             number: self.number,
-            version: u64::try_from(self.version).unwrap_or(0),
+            version: unsigned(self.version),
             state: self.state,
             channel: self.channel,
             call_id: maybe_id(AT, self.call_id.as_deref())?,

@@ -30,6 +30,16 @@ pub(super) fn from_word<T: DeserializeOwned>(what: &'static str, word: String) -
         .map_err(|_| StoreError::Unreadable { what, value: word })
 }
 
+/// A count or a version as stored; none of ours comes near the end of 63 bits.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Reads a count or a version; no column of ours holds a negative one.
+pub(super) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
 /// Reads an id.
 pub(super) fn id<T: FromStr>(what: &'static str, text: &str) -> Result<T, StoreError> {
     text.parse().map_err(|_| StoreError::Unreadable { what, value: text.to_owned() })

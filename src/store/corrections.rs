@@ -6,8 +6,7 @@ use sqlx::FromRow;
 
 use super::{
     Store, StoreError, Tx,
-    cases::signed,
-    codec::id,
+    codec::{id, signed, unsigned},
     sql::{Sql, Value, built, sql},
 };
 use crate::domain::{ids::CaseId, time::UnixMs};
@@ -196,7 +195,7 @@ impl Row {
     fn read(self) -> Result<CorrectionRow, StoreError> {
         Ok(CorrectionRow {
             case: id(AT, &self.case_id)?,
-            seq: u64::try_from(self.seq).unwrap_or(0),
+            seq: unsigned(self.seq),
             field: self.field,
             at: UnixMs(self.at),
             heard: Heard { value: self.heard, permille: self.permille, words: self.words },

@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, FromRow};
 
 use super::{
     Store, StoreError, Tx,
+    codec::unsigned,
     database::{Database, Dialect, Writing},
     migrations,
     sql::{Place, Value, built, sql},
@@ -329,7 +330,7 @@ async fn columns(inner: &mut Writing, table: &str) -> Result<Vec<Column>, StoreE
 async fn count(table: &str, place: Place<'_>) -> Result<u64, StoreError> {
     let counted = built(format!("SELECT CAST(COUNT(*) AS BIGINT) FROM {}", quoted(table))).fetch_one(place).await;
     let (rows,): (i64,) = counted.map_err(StoreError::at("counting rows"))?;
-    Ok(u64::try_from(rows).unwrap_or(0))
+    Ok(unsigned(rows))
 }
 
 fn quoted(name: &str) -> String {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Store, StoreError, Tx,
-    codec::{from_json, from_word, json},
+    codec::{from_json, from_word, json, signed, unsigned},
     sql::sql,
 };
 use crate::domain::{
@@ -101,7 +101,7 @@ impl Store {
     /// * `limit` — rows, at most 1,000.
     pub async fn stream_after(&self, after: u64, limit: u32) -> Result<Vec<StreamRow>, StoreError> {
         let rows: Vec<Row> = sql("SELECT * FROM stream_events WHERE seq > $1 ORDER BY seq LIMIT $2")
-            .bind(i64::try_from(after).unwrap_or(i64::MAX))
+            .bind(signed(after))
             .bind(i64::from(limit.min(1_000)))
             .fetch_all(self.readers())
             .await
@@ -116,7 +116,6 @@ impl Store {
                 .fetch_one(self.readers())
                 .await
                 .map_err(StoreError::at("reading the stream's head"))?;
-        let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
         Ok(StreamBounds { epoch, oldest: unsigned(oldest.unwrap_or(newest + 1)), newest: unsigned(newest) })
     }
 
@@ -171,7 +170,7 @@ impl Row {
     fn read(self) -> Result<StreamRow, StoreError> {
         const AT: &str = "stream_events";
         Ok(StreamRow {
-            seq: u64::try_from(self.seq).unwrap_or(0),
+            seq: unsigned(self.seq),
             at: UnixMs(self.at),
             kind: from_word(AT, self.kind)?,
             subject: self.subject,

@@ -6,7 +6,7 @@ use sqlx::FromRow;
 
 use super::{
     Store, StoreError, Tx,
-    codec::{from_word, id, word},
+    codec::{from_word, id, signed, word},
     database::Dialect,
     sql::{Place, sql},
 };
@@ -345,10 +345,6 @@ fn with_roles(rows: Vec<Row>, roles: Vec<(String, String)>) -> Result<Vec<UserRo
         })
     };
     rows.into_iter().map(person).collect()
-}
-
-fn signed(version: u64) -> i64 {
-    i64::try_from(version).unwrap_or(i64::MAX)
 }
 
 #[derive(FromRow)]

@@ -7,8 +7,8 @@ use sqlx::FromRow;
 
 use super::{
     CaseRow, CorrectionRow, Store, StoreError, StoredEvent, Tx,
-    cases::{Row, signed},
-    codec::id,
+    cases::Row,
+    codec::{id, signed, unsigned},
     database::Dialect,
     search,
     sql::{Sql, Value, built, sql},
@@ -169,7 +169,7 @@ impl Store {
             .fetch_one(self.readers())
             .await
             .map_err(StoreError::at("counting cases"))?;
-        Ok(u64::try_from(cases).unwrap_or(0))
+        Ok(unsigned(cases))
     }
 }
 
@@ -197,8 +197,8 @@ struct EventRow {
 impl EventRow {
     fn read(self) -> Result<(CaseId, StoredEvent), StoreError> {
         let event = StoredEvent {
-            seq: u64::try_from(self.seq).unwrap_or(0),
-            version: u64::try_from(self.version).unwrap_or(0),
+            seq: unsigned(self.seq),
+            version: unsigned(self.version),
             at: UnixMs(self.at),
             actor: self.actor,
             body: self.body,

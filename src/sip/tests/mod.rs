@@ -166,6 +166,14 @@ fn media() -> SocketAddr {
     "127.0.0.1:30000".parse().expect("an address")
 }
 
+/// The same from somebody who has a name, written in GBK.
+fn in_gbk(invite: String) -> Vec<u8> {
+    let at = invite.find("From: ").expect("a From") + 6;
+    let mut bytes = invite.into_bytes();
+    bytes.splice(at..at, *b"\"\xd5\xc5\xc8\xfd\" ");
+    bytes
+}
+
 async fn event(answered: &mut Answered) -> LegEvent {
     timeout(PATIENCE, answered.event()).await.expect("an event")
 }
@@ -430,10 +438,7 @@ async fn a_200_without_ack_is_repeated_and_then_given_up_with_bye() {
 async fn a_caller_with_a_gbk_name_is_taken_and_a_missing_content_length_is_no_loss() {
     let mut bench = Bench::start().await;
     let text = bench.invite("c1", SDP).replacen(&format!("Content-Length: {}\r\n", SDP.len()), "", 1);
-    let at = text.find("From: ").expect("a From") + 6;
-    let mut bytes = text.into_bytes();
-    bytes.splice(at..at, *b"\"\xd5\xc5\xc8\xfd\" ");
-    bench.send(bytes).await;
+    bench.send(in_gbk(text)).await;
     let incoming = bench.incoming().await;
     assert_eq!(incoming.caller.as_ref().map(|it| it.reveal().as_str()), Some("13800000000"));
     let (_answered, agreed) = incoming.answer(media()).expect("answered");
