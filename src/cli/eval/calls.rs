@@ -20,7 +20,7 @@ use super::{
     manifest::{self, Call},
 };
 use crate::{
-    clock::Clock,
+    clock::{self, Clock},
     domain::{
         city::City,
         transcript::{Channel, Transcript},
@@ -41,6 +41,9 @@ pub(in crate::cli) struct Command {
     /// One line of JSON instead of a table.
     #[arg(long)]
     json: bool,
+    /// Reads each side of the first N calls from beginning to end as well, to compare the time: slow.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    whole: usize,
 }
 
 /// What was heard of one call.
@@ -51,10 +54,18 @@ struct Heard {
     raw: Errors,
     /// Both channels together.
     audio_seconds: f64,
-    /// One thread's time.
-    hearing_seconds: f64,
-    /// The same for the bare model on the manifest's turns of both sides.
-    raw_seconds: f64,
+    cost: Cost,
+}
+
+/// Processor time of one thread for both sides of a call, seconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cost {
+    /// The whole pipeline, from the file to the transcript.
+    pipeline: f64,
+    /// whisper.cpp alone on the very utterances the pipeline read.
+    bare: f64,
+    /// whisper.cpp alone on each side from beginning to end, in its own windows of 30 seconds.
+    whole: Option<f64>,
 }
 
 /// The answer of the command.
@@ -67,10 +78,13 @@ struct Report {
     cer_raw: f64,
     /// One thread, per second of one channel.
     seconds_per_audio_second: f64,
-    /// The whole pipeline, both sides of all calls.
+    /// Processor time of the whole pipeline, both sides of all calls.
     seconds: f64,
-    /// whisper.cpp alone on the manifest's turns of both sides.
+    /// The same of whisper.cpp alone on the utterances that the pipeline read.
     seconds_raw: f64,
+    /// The pipeline's part for calls that were also read whole, and whisper.cpp's for reading each side whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against_whole: Option<(f64, f64)>,
     fields: BTreeMap<&'static str, Score>,
     evidence: Evidence,
     calls: Vec<CallReport>,
@@ -97,13 +111,18 @@ pub(super) fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
     let mut progress = Progress::new();
     progress.say("loading the model");
     let recognizer = Recognizer::open(&files, &settings.speech.prompt)?;
-    let heard = hear_all(recognizer, &command.dir, &calls, &mut progress);
+    let heard = hear_all(recognizer, command, &calls, &mut progress);
     progress.clear();
     print(&report(&heard?, &drafter, &city), command.json)
 }
 
 /// Hears all calls, one thread a core, in the manifest's order.
-fn hear_all(first: Recognizer, dir: &Path, calls: &[Call], progress: &mut Progress) -> anyhow::Result<Vec<Heard>> {
+fn hear_all(
+    first: Recognizer,
+    command: &Command,
+    calls: &[Call],
+    progress: &mut Progress,
+) -> anyhow::Result<Vec<Heard>> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(calls.len());
     let mut recognizers = (1..threads).map(|_| first.fork()).collect::<Result<Vec<_>, _>>()?;
     recognizers.push(first);
@@ -117,7 +136,7 @@ fn hear_all(first: Recognizer, dir: &Path, calls: &[Call], progress: &mut Progre
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     calls.get(index).map(|call| (index, call))
                 } {
-                    if sender.send((index, hear(&mut recognizer, dir, call))).is_err() {
+                    if sender.send((index, hear(&mut recognizer, &command.dir, call, index < command.whole))).is_err() {
                         return;
                     }
                 }
@@ -135,16 +154,23 @@ fn hear_all(first: Recognizer, dir: &Path, calls: &[Call], progress: &mut Progre
     Ok(heard.into_iter().map(|(_, heard)| heard).collect())
 }
 
-fn hear(recognizer: &mut Recognizer, dir: &Path, call: &Call) -> anyhow::Result<Heard> {
+fn hear(recognizer: &mut Recognizer, dir: &Path, call: &Call, whole: bool) -> anyhow::Result<Heard> {
     let path = dir.join(&call.wav);
     let format = wav::format(&path)?;
-    let clock = Clock::system();
-    let begun = clock.instant();
-    let transcript = recognizer.transcribe(&path, &[], &mut || {})?;
-    let hearing_seconds = clock.instant().duration_since(begun).as_secs_f64();
+    let (transcript, pipeline) = timed(|| Ok(recognizer.transcribe(&path, &[], &mut || {})?))?;
     let text: String = of(&transcript, Channel::Caller).collect();
     let said = call.said(Channel::Caller);
-    let (mut read, begun) = (String::new(), clock.instant());
+    let mut cost = Cost { pipeline, bare: 0.0, whole: whole.then_some(0.0) };
+    for channel in [Channel::Caller, Channel::Operator] {
+        let pcm = wav::read_channel(&path, channel)?;
+        for sound in recognizer.cut(&pcm, format.rate)? {
+            cost.bare += timed(|| Ok(recognizer.read_bare(sound)?))?.1;
+        }
+        if let Some(seconds) = &mut cost.whole {
+            *seconds += timed(|| Ok(recognizer.read_whole(&pcm, format.rate)?))?.1;
+        }
+    }
+    let mut read = String::new();
     for turn in &call.turns {
         let (from, to) = (ms(turn.start).saturating_sub(BEFORE_MS), ms(turn.end).saturating_add(AFTER_MS));
         let words = recognizer.read(&wav::read_slice(&path, turn.speaker, from, to)?, format.rate)?;
@@ -152,16 +178,21 @@ fn hear(recognizer: &mut Recognizer, dir: &Path, call: &Call) -> anyhow::Result<
             read.push_str(&words);
         }
     }
-    let raw_seconds = clock.instant().duration_since(begun).as_secs_f64();
     Ok(Heard {
         call: call.clone(),
         errors: Errors::between(&said, &text),
         raw: Errors::between(&said, &read),
         transcript,
         audio_seconds: f64::from(format.samples) * f64::from(format.channels) / f64::from(format.rate),
-        hearing_seconds,
-        raw_seconds,
+        cost,
     })
+}
+
+/// What a task gives, and the processor time it took in seconds.
+fn timed<T>(task: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(T, f64)> {
+    let begun = clock::thread_time();
+    let done = task()?;
+    Ok((done, clock::thread_time().saturating_sub(begun).as_secs_f64()))
 }
 
 fn of(transcript: &Transcript, channel: Channel) -> impl Iterator<Item = &str> {
@@ -171,13 +202,17 @@ fn of(transcript: &Transcript, channel: Channel) -> impl Iterator<Item = &str> {
 
 fn report(heard: &[Heard], drafter: &Drafter, city: &City) -> Report {
     let (mut errors, mut raw) = (Errors::default(), Errors::default());
-    let (mut audio, mut hearing, mut bare) = (0.0, 0.0, 0.0);
+    let (mut audio, mut cost, mut against_whole) = (0.0, Cost::default(), None);
     for call in heard {
         errors += call.errors;
         raw += call.raw;
         audio += call.audio_seconds;
-        hearing += call.hearing_seconds;
-        bare += call.raw_seconds;
+        cost.pipeline += call.cost.pipeline;
+        cost.bare += call.cost.bare;
+        if let Some(whole) = call.cost.whole {
+            let (ours, theirs) = against_whole.unwrap_or_default();
+            against_whole = Some((ours + call.cost.pipeline, theirs + whole));
+        }
     }
     let started = Clock::system().now();
     let mut scores = Scores::default();
@@ -193,14 +228,15 @@ fn report(heard: &[Heard], drafter: &Drafter, city: &City) -> Report {
         heard: of(&heard.transcript, Channel::Caller).collect(),
     });
     let calls: Vec<_> = calls.collect();
-    let seconds_per_audio_second = hearing / f64::max(audio, 1e-9);
+    let seconds_per_audio_second = cost.pipeline / f64::max(audio, 1e-9);
     Report {
         n: heard.len(),
         cer: errors.rate(),
         cer_raw: raw.rate(),
         seconds_per_audio_second,
-        seconds: hearing,
-        seconds_raw: bare,
+        seconds: cost.pipeline,
+        seconds_raw: cost.bare,
+        against_whole,
         fields: scores.fields,
         evidence: scores.evidence,
         calls,

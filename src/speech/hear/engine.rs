@@ -98,9 +98,21 @@ impl Engine {
     /// Reads one utterance.
     ///
     /// * `sound` — 16 kHz, -1 to 1, at most 30 seconds.
-    pub(super) fn decode(&mut self, mut sound: Vec<f32>) -> Result<Decoded, SpeechError> {
+    pub(super) fn decode(&mut self, sound: Vec<f32>) -> Result<Decoded, SpeechError> {
+        let window = audio_context(sound.len());
+        self.decode_within(window, sound)
+    }
+
+    /// Reads sound of any length with the whole window of 30 seconds.
+    ///
+    /// * `sound` — 16 kHz, -1 to 1.
+    pub(super) fn decode_whole(&mut self, sound: Vec<f32>) -> Result<Decoded, SpeechError> {
+        self.decode_within(audio_context(usize::MAX), sound)
+    }
+
+    fn decode_within(&mut self, window: i32, mut sound: Vec<f32>) -> Result<Decoded, SpeechError> {
         let mut parameters = self.parameters.clone();
-        parameters.set_audio_ctx(audio_context(sound.len()));
+        parameters.set_audio_ctx(window);
         parameters.set_tokens(&self.prompt);
         if sound.len() < LEAST_SAMPLES {
             sound.resize(LEAST_SAMPLES, 0.0);

@@ -21,6 +21,10 @@ const MARGIN_MS: u32 = 200;
 const PIECE_MS: u32 = 60_000;
 /// The detector listens to this much before each piece, since it starts with no memory.
 const WARM_UP_MS: u32 = 1024;
+/// No louder than this (-66 dB below full scale, twice the step of A-law) is silence, whatever is in it.
+const HUSH: u16 = 16;
+/// Silence of this length needs no detector.
+const PAUSE_MS: u32 = 2 * WARM_UP_MS;
 
 /// Hears; one per thread. [`Recognizer::fork`] shares the weights.
 pub struct Recognizer {
@@ -94,10 +98,9 @@ impl Recognizer {
     ) -> Result<Vec<Utterance>, SpeechError> {
         let mut upsampler = Upsampler::new(rate)?;
         let side = Side { pcm, rate, skip };
-        let probabilities = self.detect(&side, &mut upsampler, progress)?;
         let mut utterances = Vec::new();
-        for span in vad::utterances(&probabilities) {
-            let sound = side.cut(span.start_ms.saturating_sub(MARGIN_MS), span.end_ms.saturating_add(MARGIN_MS));
+        for span in self.spans(&side, &mut upsampler, progress)? {
+            let sound = side.cut_around(span);
             let decoded = self.engine.decode(upsampler.convert(&sound)?)?;
             progress();
             if let Some(text) = self.believe(&decoded, span, &sound, rate) {
@@ -108,29 +111,64 @@ impl Recognizer {
         Ok(utterances)
     }
 
-    /// Reads a piece of sound as it is: no detector, no guards. The baseline [`Recognizer::hear`] is measured against.
+    /// Reads a piece of sound as it is: no detector, no guards.
     pub fn read(&mut self, pcm: &[i16], rate: u32) -> Result<String, SpeechError> {
         let sound = Upsampler::new(rate)?.convert(pcm)?;
         Ok(self.engine.decode(sound)?.text)
     }
 
+    /// The sound of the utterances that [`Recognizer::hear`] reads of one side, as the model takes it: what the bare model
+    /// is given when the two are compared.
+    pub fn cut(&mut self, pcm: &[i16], rate: u32) -> Result<Vec<Vec<f32>>, SpeechError> {
+        let mut upsampler = Upsampler::new(rate)?;
+        let side = Side { pcm, rate, skip: &[] };
+        let spans = self.spans(&side, &mut upsampler, &mut || {})?;
+        spans.into_iter().map(|span| upsampler.convert(&side.cut_around(span))).collect()
+    }
+
+    /// The bare model on sound from [`Recognizer::cut`].
+    pub fn read_bare(&mut self, sound: Vec<f32>) -> Result<(), SpeechError> {
+        self.engine.decode(sound).map(drop)
+    }
+
+    /// The bare model on a whole side, in windows of 30 seconds as whisper.cpp itself cuts them.
+    pub fn read_whole(&mut self, pcm: &[i16], rate: u32) -> Result<(), SpeechError> {
+        let sound = Upsampler::new(rate)?.convert(pcm)?;
+        self.engine.decode_whole(sound).map(drop)
+    }
+
+    /// Where somebody speaks.
+    fn spans(
+        &mut self,
+        side: &Side<'_>,
+        upsampler: &mut Upsampler,
+        progress: &mut dyn FnMut(),
+    ) -> Result<Vec<Span>, SpeechError> {
+        Ok(vad::utterances(&self.detect(side, upsampler, progress)?))
+    }
+
+    /// The probability of speech for every frame of a side; nothing where there is no sound at all.
     fn detect(
         &mut self,
         side: &Side<'_>,
         upsampler: &mut Upsampler,
         progress: &mut dyn FnMut(),
     ) -> Result<Vec<f32>, SpeechError> {
-        let mut probabilities = Vec::new();
-        let mut start = 0;
-        while start < side.length_ms() {
-            let warm_up = start.min(WARM_UP_MS);
-            let sound = upsampler.convert(&side.cut(start - warm_up, start + PIECE_MS))?;
-            let found = self.engine.detect(&sound)?;
-            let known = usize::try_from(warm_up / FRAME_MS).unwrap_or(0);
-            let wanted = usize::try_from(PIECE_MS / FRAME_MS).unwrap_or(0);
-            probabilities.extend(found.iter().skip(known).take(wanted));
-            start += PIECE_MS;
-            progress();
+        let frame = |ms: u32| usize::try_from(ms / FRAME_MS).unwrap_or(usize::MAX);
+        let mut probabilities = vec![0.0; frame(side.length_ms().next_multiple_of(FRAME_MS))];
+        for Span { start_ms, end_ms } in side.sounding() {
+            let mut start = start_ms;
+            while start < end_ms {
+                let (warm_up, end) = (start.min(WARM_UP_MS), end_ms.min(start + PIECE_MS));
+                let sound = upsampler.convert(&side.cut(start - warm_up, end))?;
+                let found = self.engine.detect(&sound)?;
+                let places = probabilities.iter_mut().skip(frame(start));
+                for (place, probability) in places.zip(found.iter().skip(frame(warm_up)).take(frame(PIECE_MS))) {
+                    *place = *probability;
+                }
+                start = end;
+                progress();
+            }
         }
         side.mask(&mut probabilities);
         Ok(probabilities)
@@ -169,6 +207,11 @@ impl Side<'_> {
         usize::try_from(sample).unwrap_or(usize::MAX).min(self.pcm.len())
     }
 
+    /// An utterance with its margins.
+    fn cut_around(&self, span: Span) -> Vec<i16> {
+        self.cut(span.start_ms.saturating_sub(MARGIN_MS), span.end_ms.saturating_add(MARGIN_MS))
+    }
+
     /// The sound between two times, silent where it is to be skipped.
     fn cut(&self, from_ms: u32, to_ms: u32) -> Vec<i16> {
         let (from, to) = (self.sample(from_ms), self.sample(to_ms));
@@ -180,6 +223,24 @@ impl Side<'_> {
             }
         }
         sound
+    }
+
+    /// Stretches in which anything sounds, in whole frames. A side on which nobody speaks is often digital silence: while
+    /// the other one talks, or because nobody else was there.
+    fn sounding(&self) -> Vec<Span> {
+        let mut found: Vec<Span> = Vec::new();
+        let mut start_ms = 0;
+        while start_ms < self.length_ms() {
+            let end_ms = start_ms + FRAME_MS;
+            if self.cut(start_ms, end_ms).iter().any(|sample| sample.unsigned_abs() > HUSH) {
+                match found.last_mut().filter(|last| start_ms - last.end_ms <= PAUSE_MS) {
+                    Some(last) => last.end_ms = end_ms,
+                    None => found.push(Span { start_ms, end_ms }),
+                }
+            }
+            start_ms = end_ms;
+        }
+        found
     }
 
     /// Nobody speaks where it is to be skipped.
@@ -223,4 +284,22 @@ pub fn check_processor() -> Result<(), SpeechError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_sounds_is_given_to_the_detector() {
+        let mut pcm = vec![0; 8000 * 20];
+        for (from, to) in [(8000, 8800), (16_000, 24_000), (8000 * 12, 8000 * 13), (8000 * 16, 8000 * 17)] {
+            pcm[from..to].fill(500);
+        }
+        pcm[40_000] = 9; // the line's own hiss
+        let side = Side { pcm: &pcm, rate: 8000, skip: &[(15_900, 17_100)] };
+        let found: Vec<_> = side.sounding().iter().map(|span| (span.start_ms, span.end_ms)).collect();
+        assert_eq!(found, [(992, 3008), (12_000, 13_024)]);
+        assert!(Side { pcm: &[0; 8000], ..side }.sounding().is_empty());
+    }
 }
