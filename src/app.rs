@@ -33,10 +33,11 @@ use crate::{
     lifecycle::{Alarm, Lifecycle},
     media::{MediaPlane, MediaSettings},
     recording::Archive,
-    sip::{self, Endpoint, Incoming, SipSettings, StreamLimits},
+    sip::{Endpoint, Incoming, SipSettings, StreamLimits},
     speech::work,
     store::{AuditEntry, Store},
     telemetry::{self, Telemetry},
+    tls::Acceptor,
     users::{FirstAdministrator, Sessions, Users},
     vault::Vault,
 };
@@ -262,16 +263,16 @@ impl Builder {
     }
 
     /// TLS of the SIP port, if there is one.
-    fn sip_tls(&self, file: &Path) -> anyhow::Result<Option<sip::Tls>> {
+    fn sip_tls(&self, file: &Path) -> anyhow::Result<Option<Acceptor>> {
         let certificate = sip_certificate(&self.settings, self.clock.now());
         let certificate = certificate.map_err(|error| match self.settings.sip.tls_certificate {
             Tls::Files { .. } => ConfigError::one(file.display(), "sip.tls_certificate", error).into(),
             _ => anyhow::Error::new(error).context("http.tls_folder"),
         })?;
-        Ok(certificate.map(|it| sip::Tls::new(it.pair())).transpose()?)
+        Ok(certificate.map(|it| Acceptor::new(it.pair(), &[])).transpose()?)
     }
 
-    async fn bind_sip(&self, tls: Option<sip::Tls>) -> anyhow::Result<(Endpoint, mpsc::Receiver<Incoming>)> {
+    async fn bind_sip(&self, tls: Option<Acceptor>) -> anyhow::Result<(Endpoint, mpsc::Receiver<Incoming>)> {
         let sip = &self.settings.sip;
         let settings = SipSettings {
             udp: sip.udp.all().to_vec(),

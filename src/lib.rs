@@ -7,6 +7,7 @@
 //! * [`cases`] are the services over [`domain`]'s case state machine; [`jobs`] is the durable work between the rooms.
 //! * [`audit`] signs and checks the chain of who read, revealed, exported, logged in and changed rights.
 //! * [`backup`] copies all of it into one file, and puts it back.
+//! * [`tls`] greets those who come by TLS, on the HTTP and on the SIP port.
 //! * [`store`] keeps rows; [`http`] is the door for people and other systems; [`cli`] for administrators.
 //! * [`app`] is the only one that knows everybody.
 //!
@@ -31,5 +32,6 @@ pub mod sip;
 pub mod speech;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod users;
 pub mod vault;

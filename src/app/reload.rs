@@ -12,8 +12,9 @@ use crate::{
     call::Prompts,
     clock::Clock,
     config::{ConfigError, Mistake, Settings, Tls},
-    http, sip,
+    http,
     telemetry::Telemetry,
+    tls::Acceptor,
 };
 
 /// Keys that take effect at once; every other one waits for the next start.
@@ -27,7 +28,7 @@ pub(super) struct Reload {
     pub(super) telemetry: Telemetry,
     pub(super) prompts: Option<Prompts>,
     pub(super) tls: Option<http::Tls>,
-    pub(super) sip_tls: Option<sip::Tls>,
+    pub(super) sip_tls: Option<Acceptor>,
     pub(super) clock: Clock,
 }
 

@@ -1,10 +1,6 @@
 //! TLS on the listener: the handshake with the certificate of the moment, and the way out for those who came without.
 
-use std::{
-    io,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use axum::{
     body::Body,
@@ -12,33 +8,24 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use hyper::{Request, body::Incoming};
-use rustls::{
-    ServerConfig,
-    crypto::ring,
-    server::{ClientHello, ResolvesServerCert},
-    sign::CertifiedKey,
-};
-use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::server::TlsStream;
 
 use super::{
     certificate::{Certificate, TlsError},
     problem::Kind,
 };
+use crate::tls::Acceptor;
 
 /// Longest from the connection to the end of its handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Handshakes at once; a handshake is the dearest thing a stranger can ask for. More wait, no longer than one may take.
-const HANDSHAKES: usize = 64;
 /// First byte of a TLS record with a handshake in it (RFC 8446 §5.1).
 const HELLO: u8 = 22;
 
 /// TLS for a listener. Cheap to clone; a new certificate shows in all clones.
 #[derive(Clone)]
 pub struct Tls {
-    acceptor: TlsAcceptor,
-    current: Arc<Current>,
-    turns: Arc<Semaphore>,
+    acceptor: Acceptor,
     pub(super) patience: Duration,
 }
 
@@ -49,15 +36,6 @@ pub(super) enum Greeting {
     Plain(TcpStream),
 }
 
-#[derive(Debug)]
-struct Current(RwLock<Arc<CertifiedKey>>);
-
-impl ResolvesServerCert for Current {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
-    }
-}
-
 impl Tls {
     /// TLS 1.2 and 1.3 with this certificate; HTTP/1.1 only.
     ///
@@ -65,25 +43,15 @@ impl Tls {
     /// When the crypto library offers none of the two versions.
     pub fn new(certificate: Certificate) -> Result<Self, TlsError> {
         tell_end(&certificate);
-        let current = Arc::new(Current(RwLock::new(certificate.pair)));
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::Making(error.to_string()))?
-            .with_no_client_auth()
-            .with_cert_resolver(current.clone());
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self {
-            acceptor: TlsAcceptor::from(Arc::new(config)),
-            current,
-            turns: Arc::new(Semaphore::new(HANDSHAKES)),
-            patience: HANDSHAKE,
-        })
+        let acceptor = Acceptor::new(certificate.pair, &["http/1.1"]);
+        let acceptor = acceptor.map_err(|error| TlsError::Making(error.to_string()))?;
+        Ok(Self { acceptor, patience: HANDSHAKE })
     }
 
     /// Takes another certificate for connections that begin from now on.
     pub fn change(&self, certificate: Certificate) {
         tell_end(&certificate);
-        *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = certificate.pair;
+        self.acceptor.change(certificate.pair);
     }
 
     /// Greets a new connection; whoever says nothing is given up.
@@ -96,8 +64,7 @@ impl Tls {
             if first[0] != HELLO {
                 return Ok(Greeting::Plain(stream));
             }
-            let _turn = self.turns.acquire().await.map_err(io::Error::other)?;
-            Ok(Greeting::Tls(Box::new(self.acceptor.accept(stream).await?)))
+            Ok(Greeting::Tls(Box::new(self.acceptor.greet(stream).await?)))
         });
         greeting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }

@@ -40,9 +40,8 @@ use super::{
     merged::Merged,
     socket::WatchedSocket,
     stream::{self, Streams},
-    tls::Tls,
 };
-use crate::{clock::Clock, telemetry::WALK};
+use crate::{clock::Clock, telemetry::WALK, tls::Acceptor};
 
 /// Requests looked at at once; what comes above is dropped and repeated by its sender.
 const TRANSACTIONS: usize = 4096;
@@ -65,7 +64,7 @@ pub struct Endpoint {
 struct Listener {
     tcp: TcpListener,
     address: SocketAddr,
-    tls: Option<Tls>,
+    tls: Option<Acceptor>,
 }
 
 /// What all dialogs share.

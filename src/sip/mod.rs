@@ -22,7 +22,6 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod timer;
-mod tls;
 
 use std::{
     io,
@@ -32,7 +31,8 @@ use std::{
 
 pub use endpoint::Endpoint;
 pub use incoming::{AnswerError, Answered, Incoming};
-pub use tls::Tls;
+
+use crate::tls::Acceptor;
 
 /// Where and for whom SIP is spoken.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ pub struct SipSettings {
     /// TCP addresses.
     pub tcp: Vec<SocketAddr>,
     /// TLS addresses, and the certificate shown there.
-    pub tls: Option<(Vec<SocketAddr>, Tls)>,
+    pub tls: Option<(Vec<SocketAddr>, Acceptor)>,
     /// Address told to the outside where it is not the one a packet to the peer leaves from.
     pub advertise: Option<IpAddr>,
     /// Public numbers; every other one hears 404.

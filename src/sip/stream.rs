@@ -36,8 +36,8 @@ use super::{
     framing::{Frame, Framer},
     kind_of,
     screen::{Screened, parse, refuse, screen},
-    tls::Tls,
 };
+use crate::tls::Acceptor;
 
 /// Messages that wait to be written to one connection. Whoever sends more waits, until the connection is given up.
 const OUTGOING: usize = 64;
@@ -136,7 +136,7 @@ impl Streams {
     }
 
     /// Takes connections until [`Streams::stop`].
-    pub(super) fn listen(self: &Arc<Self>, listener: TcpListener, tls: Option<Tls>) {
+    pub(super) fn listen(self: &Arc<Self>, listener: TcpListener, tls: Option<Acceptor>) {
         let streams = self.clone();
         self.spawn(async move {
             loop {
@@ -195,7 +195,7 @@ impl Streams {
         self: &Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        tls: Option<Tls>,
+        tls: Option<Acceptor>,
         place: OwnedSemaphorePermit,
     ) {
         let transport = if tls.is_some() { Transport::Tls } else { Transport::Tcp };

@@ -14,7 +14,8 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("lifecycle", &[]),
     ("drafting", &["domain"]),
-    ("sip", &["clock", "domain", "telemetry"]),
+    ("tls", &[]),
+    ("sip", &["clock", "domain", "telemetry", "tls"]),
     ("vault", &["clock", "config", "domain"]),
     ("recording", &["clock", "config", "domain", "telemetry", "vault"]),
     ("media", &["clock", "domain", "recording"]),
@@ -29,7 +30,10 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("speech", &["clock", "config", "domain", "jobs", "recording", "store", "telemetry"]),
     ("cases", &["clock", "domain", "drafting", "jobs", "recording", "store", "telemetry", "vault"]),
     ("users", &["clock", "config", "domain", "store", "telemetry", "vault"]),
-    ("http", &["cases", "clock", "config", "domain", "jobs", "recording", "store", "telemetry", "users", "vault"]),
+    (
+        "http",
+        &["cases", "clock", "config", "domain", "jobs", "recording", "store", "telemetry", "tls", "users", "vault"],
+    ),
 ];
 
 /// Free of files, sockets, SQL, tasks, clocks and logs.

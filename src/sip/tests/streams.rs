@@ -4,13 +4,14 @@ use rustls::{crypto::ring, pki_types::CertificateDer, sign::CertifiedKey};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::tls::Acceptor;
 
-fn certificate() -> (CertificateDer<'static>, Tls) {
+fn certificate() -> (CertificateDer<'static>, Acceptor) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let key = made.signing_key.serialize_der().try_into().expect("a key");
     let chain = vec![made.cert.der().clone()];
     let pair = CertifiedKey::from_der(chain, key, &ring::default_provider()).expect("they fit");
-    (made.cert.der().clone(), Tls::new(pair.into()).expect("TLS"))
+    (made.cert.der().clone(), Acceptor::new(pair.into(), &[]).expect("TLS"))
 }
 
 fn both(streams: StreamLimits) -> (CertificateDer<'static>, SipSettings) {

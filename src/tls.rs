@@ -1,4 +1,4 @@
-//! TLS for SIP connections.
+//! TLS for those who listen: TLS 1.2 and 1.3 with a certificate that may change while connections are open.
 
 use std::{
     io,
@@ -14,14 +14,12 @@ use rustls::{
 use tokio::{net::TcpStream, sync::Semaphore};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::SipError;
-
 /// Handshakes at once; a handshake is the dearest thing a stranger can ask for. More wait for their turn.
 const HANDSHAKES: usize = 64;
 
-/// TLS 1.2 and 1.3 with the line's certificate. Cheap to clone; a new certificate shows in all clones.
+/// Greets connections. Cheap to clone; a new certificate shows in all clones.
 #[derive(Clone)]
-pub struct Tls {
+pub struct Acceptor {
     acceptor: TlsAcceptor,
     current: Arc<Current>,
     turns: Arc<Semaphore>,
@@ -36,16 +34,18 @@ impl ResolvesServerCert for Current {
     }
 }
 
-impl Tls {
+impl Acceptor {
+    /// * `protocols` — names for ALPN (RFC 7301), the best one first; empty to speak of none.
+    ///
     /// # Errors
     /// When the crypto library offers none of the two versions.
-    pub fn new(certificate: Arc<CertifiedKey>) -> Result<Self, SipError> {
+    pub fn new(certificate: Arc<CertifiedKey>, protocols: &[&str]) -> Result<Self, rustls::Error> {
         let current = Arc::new(Current(RwLock::new(certificate)));
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| SipError::Stack(error.to_string()))?
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(current.clone());
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         Ok(Self { acceptor, current, turns: Arc::new(Semaphore::new(HANDSHAKES)) })
     }
@@ -56,14 +56,14 @@ impl Tls {
     }
 
     /// Greets a new connection. The caller gives up when it takes too long.
-    pub(super) async fn greet(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub async fn greet(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let _turn = self.turns.acquire().await.map_err(io::Error::other)?;
         self.acceptor.accept(stream).await
     }
 }
 
-impl std::fmt::Debug for Tls {
+impl std::fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tls")
+        f.write_str("Acceptor")
     }
 }
