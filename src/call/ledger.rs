@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::{
@@ -27,7 +28,8 @@ pub(super) enum Note {
 
 /// Notes a call makes.
 pub(super) const NOTES: usize = 4;
-/// Pauses before the end of a call is written again; after the last it is left to `hotline recover`.
+/// Pauses before the end of a call is written again. After the last a recording is imported when the database is back; of a
+/// call without one the row is all there is, so it is tried on and on.
 const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25)];
 
 /// Whether the database was there when last asked, for all calls: its absence is said once.
@@ -55,7 +57,15 @@ impl Presence {
 }
 
 /// Writes the rows of one call until the last note.
-pub(super) async fn keep(mut row: CallRow, mut notes: mpsc::Receiver<Note>, queue: &Queue, presence: &Presence) {
+///
+/// * `stop` — cancelled when the house waits no longer for open calls.
+pub(super) async fn keep(
+    mut row: CallRow,
+    mut notes: mpsc::Receiver<Note>,
+    queue: &Queue,
+    presence: &Presence,
+    stop: &CancellationToken,
+) {
     let store = queue.store();
     let mut known = presence.note(begin(store, &row).await).is_some();
     while let Some(note) = notes.recv().await {
@@ -80,11 +90,18 @@ pub(super) async fn keep(mut row: CallRow, mut notes: mpsc::Receiver<Note>, queu
                     if presence.note(written.await).is_some() {
                         break;
                     }
-                    let Some(pause) = pauses.next() else {
-                        error!(call.id = %row.id, "the call has no row; `hotline recover` will import its recording");
-                        break;
+                    let pause = match pauses.next() {
+                        None if recording.is_some() => {
+                            error!(call.id = %row.id, "no row yet; the recording is imported when the database is back");
+                            queue.owe();
+                            break;
+                        }
+                        pause => pause.unwrap_or(PAUSES[PAUSES.len() - 1]),
                     };
-                    tokio::time::sleep(pause).await;
+                    if tokio::time::timeout(pause, stop.cancelled()).await.is_ok() {
+                        error!(call.id = %row.id, "stopped before the call was in the books");
+                        break;
+                    }
                 }
             }
         }

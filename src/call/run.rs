@@ -70,7 +70,7 @@ pub(super) async fn call(
         parts: parts.clone(),
     };
     // Dropping the runner ends the notes, and thereby the ledger.
-    tokio::join!(runner.drive(media, stop), ledger::keep(row, receiver, &parts.queue, &presence));
+    tokio::join!(runner.drive(media, stop.clone()), ledger::keep(row, receiver, &parts.queue, &presence, &stop));
 }
 
 struct Runner {

@@ -102,7 +102,8 @@ pub async fn import(queue: &Queue, archive: &Archive, vault: &Vault) -> Result<u
     Ok(imported)
 }
 
-/// Tries again, until `stopping`, to store recordings for which the store was away when their calls ended.
+/// Tries again, until `stopping`, to store recordings for which the store was away when their calls ended, and to make the
+/// rows of calls that ended while the database was away.
 ///
 /// * `unfinished` — whether the start could not look everything through.
 pub async fn late_loop(queue: Queue, archive: Archive, vault: Vault, unfinished: bool, stopping: CancellationToken) {
@@ -112,6 +113,7 @@ pub async fn late_loop(queue: Queue, archive: Archive, vault: Vault, unfinished:
         if tokio::time::timeout(pause, stopping.cancelled()).await.is_ok() {
             return;
         }
+        to_import |= queue.take_owed();
         if !to_import && !archive.is_late() {
             failures = 0;
             continue;

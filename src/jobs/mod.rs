@@ -5,7 +5,13 @@
 //! worker died: the job runs again. After [`Queue::ATTEMPTS`] attempts it becomes a dead letter with the reason, which a
 //! person may revive.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -69,6 +75,8 @@ pub enum JobError {
 #[derive(Clone, Debug)]
 pub struct Queue {
     store: Store,
+    /// A call of this process is over and its end could not be written.
+    owed: Arc<AtomicBool>,
 }
 
 impl Kind {
@@ -108,8 +116,8 @@ impl Queue {
     pub const POLL: Duration = Duration::from_secs(5);
 
     /// A queue over the store.
-    pub const fn new(store: Store) -> Self {
-        Self { store }
+    pub fn new(store: Store) -> Self {
+        Self { store, owed: Arc::default() }
     }
 
     /// The store under the queue.
@@ -271,6 +279,16 @@ impl Queue {
             tx.add_callback(CallbackKind::Missed, Some(call), None, caller.as_ref(), why).await?;
         }
         Ok(tx.commit().await?)
+    }
+
+    /// The end of a call could not be written while the database was away: whoever imports recordings will see to it.
+    pub fn owe(&self) {
+        self.owed.store(true, Ordering::Release);
+    }
+
+    /// Whether ends of calls are owed; the asker now sees to them.
+    pub fn take_owed(&self) -> bool {
+        self.owed.swap(false, Ordering::AcqRel)
     }
 
     /// Finishes a `transcribe` job: the transcript is stored and the draft asked for, all at once.
