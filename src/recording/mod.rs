@@ -22,6 +22,8 @@ pub mod wav;
 mod writer;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 use std::{io, path::PathBuf};

@@ -11,6 +11,8 @@ mod checks;
 mod datagram;
 mod endpoint;
 mod framing;
+#[cfg(test)]
+mod fuzz;
 mod incoming;
 mod leg;
 mod merged;

@@ -6,6 +6,8 @@
 
 mod files;
 mod format;
+#[cfg(test)]
+mod fuzz;
 mod keyring;
 mod passphrase;
 mod phone;

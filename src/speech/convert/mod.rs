@@ -3,6 +3,8 @@
 //! Everything here is pure: bytes in, bytes out, bounded, and an error value for any damaged input.
 
 mod ct2;
+#[cfg(test)]
+mod fuzz;
 mod ggml;
 mod mel;
 mod silero;

@@ -1,7 +1,8 @@
 //! Brings telephone sound to the 16 kHz the models were trained on.
 
 use rubato::{
-    Async, FixedAsync, Resampler, SincInterpolationParameters, SincInterpolationType, audioadapter_buffers::direct::InterleavedSlice,
+    Async, FixedAsync, Resampler, SincInterpolationParameters, SincInterpolationType,
+    audioadapter_buffers::direct::InterleavedSlice,
 };
 
 use crate::speech::SpeechError;
