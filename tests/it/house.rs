@@ -70,6 +70,13 @@ pub async fn postgres() -> Option<String> {
     Some(format!("{url}{sign}options[search_path]={name}"))
 }
 
+/// Memory a process has in use, KiB.
+pub fn resident(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.split_whitespace().next().and_then(|kib| kib.parse().ok()).expect("kB")
+}
+
 impl House {
     /// A fresh line with the real model.
     pub fn open() -> Self {
@@ -218,6 +225,16 @@ impl House {
     /// Its process id; the first one's where it is split.
     pub fn pid(&self) -> u32 {
         self.children.first().expect("the line runs").id()
+    }
+
+    /// Memory it has in use, KiB.
+    pub fn resident(&self) -> u64 {
+        resident(self.pid())
+    }
+
+    /// Files and sockets it has open.
+    pub fn handles(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("its open files").count()
     }
 
     /// Ends it as a power cut would.

@@ -2,8 +2,6 @@
 //!
 //! 20,000 of them in `./dev test`; `./dev soak` sets `HOTLINE_MUTANTS` to 200,000.
 
-use std::fs;
-
 use sip_test::{FuzzSpec, fuzz, read_torture};
 
 use crate::house::House;
@@ -35,7 +33,7 @@ async fn mutated_packets_neither_stop_the_line_nor_make_it_grow() {
         settle(&house, BREATH).await;
         if seed % half == 0 {
             settle(&house, REST).await;
-            at_rest.push(resident(house.pid()));
+            at_rest.push(house.resident() / 1024);
         }
     }
     println!("{at_rest:?} MiB at rest after each half of {packets} mutants");
@@ -46,16 +44,5 @@ async fn mutated_packets_neither_stop_the_line_nor_make_it_grow() {
 
 /// Waits until no more than so many files and sockets are open.
 async fn settle(house: &House, most: usize) {
-    let open = async || {
-        let handles = fs::read_dir(format!("/proc/{}/fd", house.pid())).ok()?.count();
-        (handles < most).then_some(())
-    };
-    house.until("end of what the mutants began", open).await;
-}
-
-/// Memory a process has in use, MiB.
-fn resident(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).expect("kB") / 1024
+    house.until("end of what the mutants began", async || (house.handles() < most).then_some(())).await;
 }

@@ -146,7 +146,7 @@ fn every_wrong_setting_is_named_with_its_key_and_exits_2() {
 }
 
 /// A child of the line that has used the processor for more than it takes to load the model.
-fn busy_worker(line: u32) -> Option<u32> {
+pub fn busy_worker(line: u32) -> Option<u32> {
     let children = fs::read_to_string(format!("/proc/{line}/task/{line}/children")).ok()?;
     let mut all: Vec<u32> = children.split_whitespace().filter_map(|it| it.parse().ok()).collect();
     for task in fs::read_dir(format!("/proc/{line}/task")).ok()?.flatten() {
