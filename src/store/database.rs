@@ -22,6 +22,8 @@ const CONNECTIONS: u32 = 24;
 const BUSY: Duration = Duration::from_secs(10);
 /// How long a task waits for a connection of the pool.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// PostgreSQL that gives no connection for so long is away: who asks hears so before their own patience ends.
+const AWAY: Duration = Duration::from_secs(10);
 
 /// Which of the two, where they differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +95,7 @@ impl Database {
     async fn open_postgres(url: &str) -> Result<Self, StoreError> {
         let options = postgres_options(url)?;
         let place = describe(&options);
-        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(AWAY);
         let pool = pool.connect_with(options).await.map_err(|source| StoreError::Open { place, source })?;
         Ok(Self::Postgres { pool })
     }
