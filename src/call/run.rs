@@ -325,9 +325,9 @@ impl Runner {
             first_packet_ms = span(phases.answered, phases.heard),
             talk_ms = span(phases.answered, phases.ended),
             seal_ms = span(phases.ended, Some(now)),
-            received = self.stats.received,
+            received = self.stats.heard.received,
             sent = self.stats.sent,
-            lost = self.stats.lost,
+            lost = self.stats.heard.lost,
             "call ended"
         );
     }
@@ -345,7 +345,7 @@ impl Runner {
         if let Some(from) = phases.ended.filter(|_| recording == RecordingState::Sealed) {
             metrics::histogram!("hotline_recording_seal_seconds").record(now.saturating_duration_since(from));
         }
-        for (fate, packets) in [("received", stats.received), ("sent", stats.sent), ("lost", stats.lost)] {
+        for (fate, packets) in [("received", stats.heard.received), ("sent", stats.sent), ("lost", stats.heard.lost)] {
             metrics::counter!("hotline_rtp_packets_total", "fate" => fate).increment(packets);
         }
     }

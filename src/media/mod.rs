@@ -7,6 +7,7 @@
 
 mod dtmf;
 mod g711;
+mod inbound;
 mod latch;
 mod leg;
 mod plane;
@@ -104,11 +105,21 @@ pub enum MediaEvent {
     Closed { call: CallId, stats: LegStats },
 }
 
-/// What one leg saw. Counts are packets.
+/// What one leg saw.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LegStats {
-    pub received: u64,
+    /// Of the stream that we receive.
+    pub heard: StreamStats,
+    /// Packets.
     pub sent: u64,
+    /// Packets that the kernel did not take.
+    pub send_failed: u64,
+}
+
+/// What a received stream brought. Counts are packets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StreamStats {
+    pub received: u64,
     /// Never arrived, by sequence number.
     pub lost: u64,
     /// Arrived after a packet with a higher sequence number.
@@ -122,8 +133,6 @@ pub struct LegStats {
     /// No RTP at all, or cut short.
     pub malformed: u64,
     pub rtcp: u64,
-    /// The kernel took them not.
-    pub send_failed: u64,
     /// Interarrival jitter at the end (RFC 3550 §6.4.1), milliseconds.
     pub jitter_ms: f32,
 }

@@ -26,12 +26,13 @@ struct Open {
     tap: Tap,
     /// Position of sample 0.
     zero: i64,
-    /// Span of the caller's sound so far, in samples of the recording.
-    caller: Option<(u64, u64)>,
+    /// Span of the received sound of each channel so far, in samples of the recording.
+    spans: [Option<(u64, u64)>; 2],
 }
 
 #[derive(Clone, Copy)]
 struct Early {
+    channel: Channel,
     at: i64,
     samples: usize,
     pcm: [i16; 320],
@@ -39,7 +40,7 @@ struct Early {
 
 impl Recorder {
     pub fn new(epoch: Instant) -> Self {
-        let early = [Early { at: 0, samples: 0, pcm: [0; 320] }; 8];
+        let early = [Early { channel: Channel::Caller, at: 0, samples: 0, pcm: [0; 320] }; 8];
         Self { epoch, open: None, early, next_early: 0, scratch: Vec::with_capacity(LONGEST) }
     }
 
@@ -55,24 +56,24 @@ impl Recorder {
     /// Begins the recording; its sample 0 is `zero`, `answered` in wall time.
     pub fn begin(&mut self, mut tap: Tap, zero: Instant, answered: UnixMs) {
         tap.began(answered);
-        self.open = Some(Open { tap, zero: self.position(zero), caller: None });
+        self.open = Some(Open { tap, zero: self.position(zero), spans: [None; 2] });
         for index in 0..self.early.len() {
             let early = self.early[(self.next_early + index) % self.early.len()];
-            self.put_caller(early.at, &early.pcm[..early.samples]);
+            self.put_heard(early.channel, early.at, &early.pcm[..early.samples]);
         }
     }
 
-    /// The caller's sound, as it came in a packet.
-    pub fn caller(&mut self, at: i64, codec: G711, payload: &[u8]) {
+    /// Received sound of a channel, as it came in a packet.
+    pub fn heard(&mut self, channel: Channel, at: i64, codec: G711, payload: &[u8]) {
         let mut pcm = std::mem::take(&mut self.scratch);
         pcm.clear();
         pcm.extend(payload.iter().take(LONGEST).map(|code| codec.decode(*code)));
         if self.open.is_some() {
-            self.put_caller(at, &pcm);
+            self.put_heard(channel, at, &pcm);
         } else {
             let samples = pcm.len().min(320);
             let early = &mut self.early[self.next_early];
-            (early.at, early.samples) = (at, samples);
+            (early.channel, early.at, early.samples) = (channel, at, samples);
             early.pcm[..samples].copy_from_slice(&pcm[..samples]);
             self.next_early = (self.next_early + 1) % self.early.len();
         }
@@ -80,11 +81,11 @@ impl Recorder {
     }
 
     /// A key was held from `at` on: the span stays silent and is no loss.
-    pub fn key(&mut self, at: i64, samples: u16) {
+    pub fn key(&mut self, channel: Channel, at: i64, samples: u16) {
         if let Some(open) = &mut self.open {
             let from = at - open.zero;
             let clip = |position: i64| u64::try_from(position).unwrap_or(0);
-            open.tap.silence(Channel::Caller, clip(from), clip(from + i64::from(samples)));
+            open.tap.silence(channel, clip(from), clip(from + i64::from(samples)));
         }
     }
 
@@ -119,22 +120,39 @@ impl Recorder {
     pub fn end(&mut self, end: Instant) {
         let end = self.position(end);
         if let Some(mut open) = self.open.take() {
-            if let Some((from, to)) = open.caller {
-                open.tap.speaker(Channel::Caller, "caller", from, to);
+            for channel in [Channel::Caller, Channel::Operator] {
+                if let Some((from, to)) = open.spans[side(channel)] {
+                    open.tap.speaker(channel, name(channel), from, to);
+                }
             }
             open.tap.finish(u64::try_from(end - open.zero).unwrap_or(0));
         }
     }
 
-    fn put_caller(&mut self, at: i64, pcm: &[i16]) {
+    fn put_heard(&mut self, channel: Channel, at: i64, pcm: &[i16]) {
         let Some(open) = &mut self.open else { return };
-        let Some((from, to)) = open.put(Channel::Caller, at, pcm) else { return };
-        if let Some((first, last)) = &mut open.caller {
+        let Some((from, to)) = open.put(channel, at, pcm) else { return };
+        if let Some((first, last)) = &mut open.spans[side(channel)] {
             (*first, *last) = ((*first).min(from), (*last).max(to));
         } else {
-            open.caller = Some((from, to));
-            open.tap.speaker(Channel::Caller, "caller", from, to);
+            open.spans[side(channel)] = Some((from, to));
+            open.tap.speaker(channel, name(channel), from, to);
         }
+    }
+}
+
+/// Who speaks in the received sound of a channel, as the sidecar names them.
+const fn name(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Caller => "caller",
+        Channel::Operator => "operator",
+    }
+}
+
+const fn side(channel: Channel) -> usize {
+    match channel {
+        Channel::Caller => 0,
+        Channel::Operator => 1,
     }
 }
 

@@ -76,7 +76,7 @@ pub struct Datagram<'a> {
     /// Time since 1970 when the kernel got it.
     pub stamped: Option<Duration>,
     /// `None` if it was longer than [`DATAGRAM`].
-    pub bytes: Option<&'a [u8]>,
+    pub bytes: Option<&'a mut [u8]>,
 }
 
 impl Batch {
@@ -117,7 +117,7 @@ impl Batch {
             let length = usize::try_from(message.msg_len).unwrap_or(0).min(DATAGRAM);
             let whole = header.msg_flags & libc::MSG_TRUNC == 0;
             let Some(from) = address(&self.names[index]) else { continue };
-            let bytes = whole.then(|| &self.bytes[index][..length]);
+            let bytes = whole.then(|| &mut self.bytes[index][..length]);
             each(Datagram { from, stamped: stamp(header), bytes });
         }
         count
@@ -187,7 +187,7 @@ mod tests {
             batch.receive(&here, |datagram| {
                 assert_eq!(datagram.from, there.local_addr().expect("bound"));
                 assert!(datagram.stamped.is_some_and(|stamped| stamped > Duration::from_secs(1_600_000_000)));
-                got.push(datagram.bytes.map(<[u8]>::len));
+                got.push(datagram.bytes.map(|bytes| bytes.len()));
             });
         }
         assert_eq!(got, [Some(3), Some(DATAGRAM), None]);

@@ -81,7 +81,7 @@ async fn the_recording_is_what_was_sent_sample_by_sample() {
     exchange.speak(&packets);
     let (recorded, stats, events, lasted) = exchange.hang_up().await;
     assert_eq!(events, [MediaEvent::FirstPacket { call }]);
-    assert_eq!((stats.received, stats.lost, stats.duplicates), (100, 0, 0));
+    assert_eq!((stats.heard.received, stats.heard.lost, stats.heard.duplicates), (100, 0, 0));
     let begin = first_sound(&recorded.left);
     assert_same(&recorded.left[begin..begin + 16_000], &decoded(0..100));
     let length = Duration::from_millis(recorded.sealed.duration_ms());
@@ -103,7 +103,7 @@ async fn loss_and_reordering_on_the_wire_become_silence_and_order() {
     let mut expected = decoded(0..60);
     expected[40 * 160..41 * 160].fill(0);
     assert_same(&recorded.left[begin..begin + 9_600], &expected);
-    assert_eq!((stats.lost, stats.reordered, stats.duplicates), (1, 1, 1));
+    assert_eq!((stats.heard.lost, stats.heard.reordered, stats.heard.duplicates), (1, 1, 1));
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn keys_come_out_as_events_and_not_in_the_recording() {
     assert_same(&recorded.left[begin..begin + 1_600], &decoded(0..10));
     assert!(recorded.left[begin + 1_600..begin + 18 * 160].iter().all(|sample| *sample == 0));
     assert_same(&recorded.left[begin + 18 * 160..begin + 28 * 160], &decoded(18..28));
-    assert_eq!(stats.lost, 0);
+    assert_eq!(stats.heard.lost, 0);
 }
 
 #[tokio::test]
