@@ -2,6 +2,7 @@
 //! SIP read by `rsip`.
 //!
 //! * [`call`] dials, plays, records and hangs up; [`options`] asks whether anybody is there.
+//! * [`fork()`] plays a switch that forks its call to a recording server.
 //! * [`load()`] makes hundreds of calls at once.
 //! * [`misbehave()`] does what no phone should, and knows what a correct server answers.
 //! * [`torture()`] plays a folder of raw messages and judges the answers.
@@ -12,6 +13,7 @@
 //! Everything ends: a call takes at most its own length and [`GRACE`].
 
 pub mod audio;
+mod fork;
 mod fuzz;
 pub mod load;
 mod misbehave;
@@ -27,6 +29,7 @@ use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
+pub use fork::{ForkReport, ForkSpec, Telling, fork};
 pub use fuzz::{FuzzReport, FuzzSpec, fuzz};
 pub use load::{Expect, LoadReport, LoadSpec, load};
 pub use misbehave::{Misdeed, Outcome, misbehave};

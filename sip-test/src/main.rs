@@ -31,6 +31,7 @@ enum Command {
     Load(cli::load::Load),
     Misbehave(cli::misbehave::Misbehave),
     Fuzz(cli::fuzz::Fuzz),
+    Siprec(cli::siprec::Siprec),
     Torture(cli::torture::Torture),
     /// Asks with OPTIONS whether anybody is there.
     Options {
@@ -115,6 +116,7 @@ async fn main() -> ExitCode {
         Command::Load(order) => order.run().await,
         Command::Misbehave(order) => order.run().await,
         Command::Fuzz(order) => order.run().await,
+        Command::Siprec(order) => order.run().await,
         Command::Torture(order) => order.run().await,
         Command::Options { uri, json } => sip_test::options(&uri).await.map(|report| {
             if json {

@@ -180,7 +180,11 @@ impl Dialog {
         for (name, value) in headers {
             push(&mut text, name, value);
         }
-        close(&mut text, body);
+        if headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Content-Type")) {
+            close_as_is(&mut text, body);
+        } else {
+            close(&mut text, body);
+        }
         text
     }
 
@@ -229,6 +233,11 @@ fn close(text: &mut String, body: &str) {
     if !body.is_empty() {
         push(text, "Content-Type", "application/sdp");
     }
+    close_as_is(text, body);
+}
+
+/// The type of the body was said already.
+fn close_as_is(text: &mut String, body: &str) {
     push(text, "Content-Length", &body.len().to_string());
     text.push_str("\r\n");
     text.push_str(body);

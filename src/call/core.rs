@@ -10,7 +10,10 @@ use std::{
 
 use crate::{
     domain::call::{EndReason, RecordingState},
-    sip::{LegEnd, sdp::Agreed},
+    sip::{
+        LegEnd,
+        sdp::{Agreed, Forked},
+    },
 };
 
 /// What happened.
@@ -24,12 +27,15 @@ pub enum Event {
     RecordingRefused,
     /// The 200 is out; what was settled, unless they want our offer.
     Answered(Option<Agreed>),
+    /// The same of a forked call.
+    AnsweredFork(Forked),
     /// The caller gave up before our 200.
     Cancelled,
     /// The 200 could not be sent.
     AnswerFailed,
     /// Offer and answer settled something new.
     Settled(Agreed),
+    SettledFork(Forked),
     /// The ACK brought no usable answer to our offer.
     NoAnswer,
     /// An announcement was said to its end.
@@ -61,6 +67,8 @@ pub enum Action {
     /// From now on both sides are recorded.
     Record,
     Connect(Agreed),
+    /// Hear both sides of a forked call.
+    Listen(Forked),
     Play(Announcement),
     StopPlaying,
     /// Send BYE.
@@ -94,10 +102,12 @@ enum State {
 
 /// One call.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "four independent facts, true in several states each")]
+#[expect(clippy::struct_excessive_bools, reason = "five independent facts, true in several states each")]
 pub struct Call {
     state: State,
     longest: Duration,
+    /// A switch sends us both sides of a call of its own: we only listen.
+    forked: bool,
     port: bool,
     recording: bool,
     welcomed: bool,
@@ -134,12 +144,18 @@ impl Call {
         Self {
             state: State::Opening,
             longest,
+            forked: false,
             port: false,
             recording: false,
             welcomed: false,
             stop: false,
             actions: VecDeque::from([Action::OpenPort]),
         }
+    }
+
+    /// A call that a switch forks to us: nothing is ever said in it.
+    pub fn forked(longest: Duration) -> Self {
+        Self { forked: true, ..Self::new(longest) }
     }
 
     /// Takes what happened. Events that come too late change nothing.
@@ -159,21 +175,25 @@ impl Call {
                 self.end(EndReason::Failed, now);
             }
             (S::Answering, E::Answered(settled)) => {
-                self.go(S::Talking { until: now + self.longest }, [A::Record, A::NoteAnswered]);
+                self.answered(now);
                 if let Some(agreed) = settled {
                     self.connect(agreed);
                 }
-                if self.stop {
-                    self.hang_up(EndReason::LineHungUp, now);
-                }
+                self.stop_if_asked(now);
+            }
+            (S::Answering, E::AnsweredFork(forked)) => {
+                self.answered(now);
+                self.actions.push_back(A::Listen(forked));
+                self.stop_if_asked(now);
             }
             (S::Answering, E::AnswerFailed) => self.end(EndReason::Failed, now),
             (S::Answering, E::Cancelled) => self.end(EndReason::Cancelled, now),
             (S::Talking { .. } | S::Parting { .. }, E::Settled(agreed)) => self.connect(agreed),
+            (S::Talking { .. }, E::SettledFork(forked)) => self.actions.push_back(A::Listen(forked)),
             (S::Talking { .. } | S::Parting { .. }, E::NoAnswer) => self.hang_up(EndReason::AckTimeout, now),
             (S::Talking { .. } | S::Parting { .. }, E::Silent) => self.hang_up(EndReason::MediaTimeout, now),
             (S::Parting { .. }, E::Said(Announcement::Goodbye)) => self.hang_up(EndReason::MaxDuration, now),
-            (S::Talking { .. } | S::Parting { .. }, E::FarEnded(end)) => self.end(reason(end), now),
+            (S::Talking { .. } | S::Parting { .. }, E::FarEnded(end)) => self.end(self.reason(end), now),
             (S::Talking { .. } | S::Parting { .. }, E::MediaClosed) => {
                 self.port = false;
                 self.hang_up(EndReason::Failed, now);
@@ -193,6 +213,7 @@ impl Call {
             return;
         }
         match self.state {
+            State::Talking { .. } if self.forked => self.hang_up(EndReason::MaxDuration, now),
             State::Talking { .. } => {
                 let goodbye = [Action::StopPlaying, Action::Play(Announcement::Goodbye)];
                 self.go(State::Parting { until: now + Self::PARTING }, goodbye);
@@ -228,6 +249,16 @@ impl Call {
         self.actions.extend(actions);
     }
 
+    fn answered(&mut self, now: Instant) {
+        self.go(State::Talking { until: now + self.longest }, [Action::Record, Action::NoteAnswered]);
+    }
+
+    fn stop_if_asked(&mut self, now: Instant) {
+        if self.stop {
+            self.hang_up(EndReason::LineHungUp, now);
+        }
+    }
+
     fn connect(&mut self, agreed: Agreed) {
         self.actions.push_back(Action::Connect(agreed));
         if !self.welcomed {
@@ -257,16 +288,17 @@ impl Call {
             self.go(State::Over, [Action::NoteEnded(reason, RecordingState::None)]);
         }
     }
-}
 
-const fn reason(end: LegEnd) -> EndReason {
-    match end {
-        LegEnd::FarHungUp => EndReason::CallerHungUp,
-        LegEnd::WeHungUp => EndReason::LineHungUp,
-        LegEnd::Cancelled => EndReason::Cancelled,
-        LegEnd::AckTimeout => EndReason::AckTimeout,
-        LegEnd::Expired => EndReason::SessionExpired,
-        LegEnd::Failed => EndReason::Failed,
+    const fn reason(&self, end: LegEnd) -> EndReason {
+        match end {
+            LegEnd::FarHungUp if self.forked => EndReason::SwitchHungUp,
+            LegEnd::FarHungUp => EndReason::CallerHungUp,
+            LegEnd::WeHungUp => EndReason::LineHungUp,
+            LegEnd::Cancelled => EndReason::Cancelled,
+            LegEnd::AckTimeout => EndReason::AckTimeout,
+            LegEnd::Expired => EndReason::SessionExpired,
+            LegEnd::Failed => EndReason::Failed,
+        }
     }
 }
 
@@ -403,6 +435,34 @@ mod tests {
         assert_eq!(drain(&mut call), [Action::Seal(EndReason::MaxDuration)], "a stuck media thread holds nothing up");
     }
 
+    #[test]
+    fn a_forked_call_is_only_listened_to_and_ends_without_a_word() {
+        use {Action as A, EndReason as R, Event as E};
+        let forked = Forked { caller: Some(agreed()), operator: None };
+        let begin = |longest| {
+            let (mut call, now) = (Call::forked(longest), now());
+            let mut seen = drain(&mut call);
+            for event in [E::PortOpened, E::RecordingOpened, E::AnsweredFork(forked), E::SettledFork(forked)] {
+                call.handle(event, now);
+                seen.extend(drain(&mut call));
+            }
+            let opened = [A::OpenPort, A::OpenRecording, A::Answer, A::Record, A::NoteAnswered];
+            assert_eq!(seen, [&opened[..], &[A::Listen(forked), A::Listen(forked)]].concat());
+            (call, now)
+        };
+        let (mut call, now) = begin(LONGEST);
+        call.handle(E::FarEnded(LegEnd::FarHungUp), now);
+        call.handle(E::MediaClosed, now);
+        assert_eq!(drain(&mut call), [A::CloseMedia, A::Seal(R::SwitchHungUp)]);
+        let (mut call, now) = begin(LONGEST);
+        call.handle_timeout(now + LONGEST);
+        assert_eq!(drain(&mut call), [A::HangUp, A::CloseMedia], "no goodbye");
+        let (mut call, now) = begin(LONGEST);
+        call.handle(E::Silent, now);
+        call.handle(E::MediaClosed, now);
+        assert_eq!(drain(&mut call), [A::HangUp, A::CloseMedia, A::Seal(R::MediaTimeout)]);
+    }
+
     fn any_event() -> impl Strategy<Value = Event> {
         use Event as E;
         prop::sample::select(vec![
@@ -412,6 +472,8 @@ mod tests {
             E::RecordingRefused,
             E::Answered(Some(agreed())),
             E::Answered(None),
+            E::AnsweredFork(Forked::default()),
+            E::SettledFork(Forked::default()),
             E::Cancelled,
             E::AnswerFailed,
             E::Settled(agreed()),
@@ -434,9 +496,9 @@ mod tests {
 
         #[test]
         fn no_walk_ends_a_call_twice_or_leaves_a_recording_unsealed(
-            walk in prop::collection::vec((any_event(), any::<bool>()), 0..40)
+            walk in prop::collection::vec((any_event(), any::<bool>()), 0..40), forked: bool
         ) {
-            let (mut call, mut now) = (Call::new(LONGEST), now());
+            let (mut call, mut now) = (if forked { Call::forked(LONGEST) } else { Call::new(LONGEST) }, now());
             let mut seen = drain(&mut call);
             for (event, wait) in walk {
                 if wait && let Some((due, _)) = call.poll_timeout() {

@@ -9,25 +9,34 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::line::Parts;
 use crate::{
     domain::{
         announcement::Announcement,
         call::{EndReason, RecordingState},
         time::UnixMs,
     },
-    jobs::{JobError, Queue},
+    jobs::JobError,
+    recording::CallFacts,
     store::{CallRow, Store, StoreError, StoredRecording},
 };
 
-/// What the ledger is told, at most once each.
+/// What the ledger is told, at most once each but [`Note::Told`].
 #[derive(Debug)]
 pub(super) enum Note {
     Answered(UnixMs),
-    Ended { at: UnixMs, reason: EndReason, state: RecordingState, recording: Option<StoredRecording> },
+    /// A switch that forks the call said more about who speaks.
+    Told(Box<CallFacts>),
+    Ended {
+        at: UnixMs,
+        reason: EndReason,
+        state: RecordingState,
+        recording: Option<StoredRecording>,
+    },
 }
 
-/// Notes a call makes.
-pub(super) const NOTES: usize = 4;
+/// Notes a call makes, five of them at most of what a switch says.
+pub(super) const NOTES: usize = 8;
 /// Pauses before the end of a call is written again. After the last a recording is imported when the database is back; of a
 /// call without one the row is all there is, so it is tried on and on.
 const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25)];
@@ -62,10 +71,11 @@ impl Presence {
 pub(super) async fn keep(
     mut row: CallRow,
     mut notes: mpsc::Receiver<Note>,
-    queue: &Queue,
+    parts: &Parts,
     presence: &Presence,
     stop: &CancellationToken,
 ) {
+    let (queue, vault) = (&parts.queue, &parts.vault);
     let store = queue.store();
     let mut known = presence.note(begin(store, &row).await).is_some();
     while let Some(note) = notes.recv().await {
@@ -75,6 +85,14 @@ pub(super) async fn keep(
                 row.recording_state = RecordingState::Recording;
                 if known {
                     presence.note(answered(store, &row, at).await);
+                }
+            }
+            Note::Told(facts) => {
+                row = row.forked(facts.fork.as_ref());
+                row.caller_hash = facts.caller.as_ref().and_then(|caller| vault.fingerprint(caller.reveal()));
+                (row.caller, row.called) = (facts.caller, facts.called);
+                if known {
+                    presence.note(told(store, &row).await);
                 }
             }
             Note::Ended { at, reason, state, recording } => {
@@ -120,5 +138,11 @@ async fn answered(store: &Store, row: &CallRow, at: UnixMs) -> Result<(), StoreE
     let mut tx = store.begin().await?;
     tx.call_answered(row.id, at, RecordingState::Recording).await?;
     tx.announce(Announcement::call_answered(row.id));
+    tx.commit().await
+}
+
+async fn told(store: &Store, row: &CallRow) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    tx.call_told(row).await?;
     tx.commit().await
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{
-        call::{Direction, EndReason, RecordingState},
+        call::{Direction, EndReason, Fork, Origin, RecordingState},
         ids::CallId,
         time::UnixMs,
     },
@@ -24,7 +24,7 @@ use crate::{
     recording::{CallFacts, Closing, Tap},
     sip::{
         AnswerError, Answered, Incoming, LegEvent,
-        sdp::{Agreed, Codec},
+        sdp::{Agreed, Codec, Forked},
     },
     store::{CallRow, StoredRecording},
 };
@@ -48,18 +48,20 @@ pub(super) async fn call(
         called: incoming.called.clone(),
         direction: Direction::Inbound,
         started,
+        fork: incoming.forked.as_ref().map(|parties| parties.fork.clone()),
     };
-    info!(call.id = %id, called = facts.called, caller = ?facts.caller, "call came in");
+    let origin = facts.fork.as_ref().map_or(Origin::Line, Fork::origin).name();
+    info!(call.id = %id, called = facts.called, caller = ?facts.caller, origin, "call came in");
     let hash = facts.caller.as_ref().and_then(|caller| parts.vault.fingerprint(caller.reveal()));
     let row = CallRow::begun(id, Direction::Inbound, facts.caller.clone(), facts.called.clone(), started);
-    let row = row.found_by(hash);
+    let row = row.found_by(hash).forked(facts.fork.as_ref());
     let (notes, receiver) = mpsc::channel(NOTES);
     let runner = Runner {
+        core: if facts.fork.is_some() { Call::forked(parts.longest) } else { Call::new(parts.longest) },
         facts,
-        core: Call::new(parts.longest),
         incoming: Some(incoming),
         answered: None,
-        port: None,
+        ports: Vec::new(),
         tap: None,
         sealed: None,
         stats: LegStats::default(),
@@ -70,7 +72,7 @@ pub(super) async fn call(
         parts: parts.clone(),
     };
     // Dropping the runner ends the notes, and thereby the ledger.
-    tokio::join!(runner.drive(media, stop.clone()), ledger::keep(row, receiver, &parts.queue, &presence, &stop));
+    tokio::join!(runner.drive(media, stop.clone()), ledger::keep(row, receiver, &parts, &presence, &stop));
 }
 
 struct Runner {
@@ -81,7 +83,8 @@ struct Runner {
     incoming: Option<Incoming>,
     /// Until the dialog is over or we hung up.
     answered: Option<Answered>,
-    port: Option<SocketAddr>,
+    /// Where we hear the caller; of a forked call also where we hear the operator.
+    ports: Vec<SocketAddr>,
     /// Until it goes to the media plane.
     tap: Option<Tap>,
     sealed: Option<StoredRecording>,
@@ -119,7 +122,7 @@ impl Runner {
             }
             let due = self.core.poll_timeout().map(|(due, _)| due);
             let event = tokio::select! {
-                event = next(&mut self.answered) => self.of_leg(event),
+                event = next(&mut self.answered) => self.of_leg(event).await,
                 Some(event) = media.recv() => self.of_media(event),
                 () = stop.cancelled(), if !asked => {
                     asked = true;
@@ -135,10 +138,15 @@ impl Runner {
         }
     }
 
-    fn of_leg(&mut self, event: LegEvent) -> Option<Event> {
+    async fn of_leg(&mut self, event: LegEvent) -> Option<Event> {
         match event {
             LegEvent::Acked => None,
             LegEvent::Settled(agreed) => Some(Event::Settled(agreed)),
+            LegEvent::SettledFork(forked) => Some(Event::SettledFork(forked)),
+            LegEvent::Told => {
+                self.learn().await;
+                None
+            }
             LegEvent::NoAnswer => Some(Event::NoAnswer),
             LegEvent::Digit { duration_ms, .. } => {
                 debug!(call.id = %self.facts.call, duration_ms, "key by INFO");
@@ -173,13 +181,20 @@ impl Runner {
     /// Does one thing; what comes of it at once is the next event.
     async fn act(&mut self, action: Action) -> Option<Event> {
         match action {
-            Action::OpenPort => match self.parts.media.open(self.facts.call) {
-                Ok(port) => {
-                    self.port = Some(port);
-                    Some(Event::PortOpened)
+            Action::OpenPort => {
+                let (media, call) = (&self.parts.media, self.facts.call);
+                let opened = match self.facts.fork {
+                    None => media.open(call).map(|port| vec![port]),
+                    Some(_) => media.open_fork(call).map(Vec::from),
+                };
+                match opened {
+                    Ok(ports) => {
+                        self.ports = ports;
+                        Some(Event::PortOpened)
+                    }
+                    Err(error) => Some(self.failed(&error, "no media port", Event::PortRefused)),
                 }
-                Err(error) => Some(self.failed(&error, "no media port", Event::PortRefused)),
-            },
+            }
             Action::OpenRecording => match self.parts.archive.start(self.facts.clone()).await {
                 Ok(tap) => {
                     self.tap = Some(tap);
@@ -215,6 +230,11 @@ impl Runner {
                 self.command(MediaCommand::Connect(remote(&agreed)));
                 None
             }
+            Action::Listen(Forked { caller, operator }) => {
+                let sides = [caller, operator].map(|side| side.as_ref().map(remote));
+                self.command(MediaCommand::Listen(sides));
+                None
+            }
             Action::Play(which) => {
                 self.command(MediaCommand::Play(self.spoken.get(which)));
                 None
@@ -245,16 +265,38 @@ impl Runner {
     }
 
     fn answer(&mut self) -> Event {
-        let (Some(incoming), Some(port)) = (self.incoming.take(), self.port) else { return Event::AnswerFailed };
-        let media = incoming.media_address(port);
-        match incoming.answer(media) {
-            Ok((answered, agreed)) => {
+        let Some(incoming) = self.incoming.take() else { return Event::AnswerFailed };
+        let answer = match *self.ports.as_slice() {
+            [port] => {
+                let media = incoming.media_address(port);
+                incoming.answer(media).map(|(answered, agreed)| (answered, Event::Answered(agreed)))
+            }
+            [caller, operator] => {
+                let media = [caller, operator].map(|port| incoming.media_address(port));
+                incoming.answer_fork(media).map(|(answered, forked)| (answered, Event::AnsweredFork(forked)))
+            }
+            _ => return Event::AnswerFailed,
+        };
+        match answer {
+            Ok((answered, event)) => {
                 self.answered = Some(answered);
-                Event::Answered(agreed)
+                event
             }
             Err(AnswerError::Cancelled) => Event::Cancelled,
             Err(error @ AnswerError::Stack(_)) => self.failed(&error, "the 200 cannot be sent", Event::AnswerFailed),
         }
+    }
+
+    /// The switch that forks the call said more about who speaks: sidecar and row say so too.
+    async fn learn(&mut self) {
+        let Some(parties) = self.answered.as_ref().and_then(Answered::parties) else { return };
+        if let Some(called) = parties.called {
+            self.facts.called = called;
+        }
+        (self.facts.caller, self.facts.fork) = (parties.caller, Some(parties.fork));
+        info!(call.id = %self.facts.call, caller = ?self.facts.caller, "the switch says who speaks");
+        self.parts.archive.amend(self.facts.clone());
+        self.note(Note::Told(Box::new(self.facts.clone()))).await;
     }
 
     async fn seal(&mut self, reason: EndReason) -> Event {

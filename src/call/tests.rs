@@ -2,7 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
 
-use sip_test::{CallReport, CallSpec, EndedBy};
+use sip_test::{CallReport, CallSpec, EndedBy, ForkSpec, Telling};
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     clock::Clock,
-    domain::call::{EndReason, RecordingState},
+    domain::call::{EndReason, Origin, RecordingState},
     jobs::Queue,
     media::{MediaPlane, MediaSettings},
     recording::Archive,
-    sip::{Endpoint, SipSettings},
+    sip::{Endpoint, Forks, SipSettings},
     store::{CallRow, JobState, Store},
     vault::Vault,
 };
@@ -56,8 +56,13 @@ impl House {
         let store = Store::open(&url, clock.clone()).await.expect("a database");
         let settings = MediaSettings { address: [127, 0, 0, 1].into(), ports: (0, 0), shards: 1 };
         let (media, media_events) = MediaPlane::start(settings, clock.clone()).expect("a media plane");
-        let settings =
-            SipSettings { t1: rules.t1, ..SipSettings::new(([127, 0, 0, 1], 0).into(), vec!["12345".into()], 4) };
+        // The test's switch is this machine.
+        let forks = Forks { sources: vec![([127, 0, 0, 1].into(), 32)], seats: vec!["8???".into()] };
+        let settings = SipSettings {
+            t1: rules.t1,
+            forks,
+            ..SipSettings::new(([127, 0, 0, 1], 0).into(), vec!["12345".into()], 4)
+        };
         let (endpoint, incoming) = Endpoint::bind(settings, clock.clone()).await.expect("a free port");
         let parts = Parts {
             media: media.clone(),
@@ -192,6 +197,41 @@ async fn a_stop_hangs_up_after_its_grace_and_seals_what_was_recorded() {
     let row = store.calls(None, 1).await.expect("the books").pop().expect("the call");
     assert_eq!((row.end_reason, row.recording_state), (Some(EndReason::LineHungUp), RecordingState::Sealed));
     assert!(archive.stored(row.id).await.expect("the archive").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forked_call_is_recorded_without_a_word_and_row_and_sidecar_say_who_spoke() {
+    let house = House::open(Rules::default()).await;
+    let mut spec = ForkSpec::new(format!("sip:recorder@{}", house.address));
+    (spec.caller_says, spec.seat_says) = (vec![4_000; 8_000], vec![2_000; 8_000]);
+    spec.telling = Telling::Late;
+    let report = timeout(PATIENCE, sip_test::fork(spec)).await.expect("calls end").expect("the switch works");
+    assert_eq!((report.status, report.statuses.as_slice(), report.bye_status), (200, &[200][..], Some(200)));
+    let row = house.ended().await;
+    assert_eq!((row.end_reason, row.recording_state), (Some(EndReason::SwitchHungUp), RecordingState::Sealed));
+    assert_eq!((row.origin, row.seat.as_deref(), row.called.as_str()), (Origin::Forked, Some("8001"), "12345"));
+    assert_eq!(row.caller.as_ref().map(|it| it.reveal().as_str()), Some("13800000000"));
+    assert!(row.caller_hash.is_some(), "found by its caller");
+    let sidecar = house.archive.stored(row.id).await.expect("the archive").expect("a sidecar");
+    assert_eq!(sidecar.facts.fork.as_ref().and_then(|it| it.session_id.clone()), row.session_id);
+    assert_eq!(sidecar.facts.caller, row.caller);
+    let speakers: Vec<_> = sidecar.speakers.iter().map(|it| it.who.as_str()).collect();
+    assert_eq!((speakers.len(), speakers.contains(&"caller"), speakers.contains(&"operator")), (2, true, true));
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_forked_call_ends_with_our_bye_and_no_goodbye() {
+    let house = House::open(Rules { longest: Duration::from_millis(300), ..Rules::default() }).await;
+    let mut spec = ForkSpec::new(format!("sip:recorder@{}", house.address));
+    spec.hang_up_after = Some(Duration::from_secs(30));
+    let report = timeout(PATIENCE, sip_test::fork(spec)).await.expect("calls end").expect("the switch works");
+    assert_eq!(report.ended_by, EndedBy::Far);
+    let row = house.ended().await;
+    assert_eq!((row.end_reason, row.origin), (Some(EndReason::MaxDuration), Origin::Forked));
+    let sidecar = house.archive.stored(row.id).await.expect("the archive").expect("a sidecar");
+    assert!(sidecar.prompts(crate::domain::transcript::Channel::Operator).is_empty(), "nothing was said");
+    house.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -158,6 +158,7 @@ async fn take(queue: &Queue, vault: &Vault, sealed: Sealed) -> Result<bool, Reco
         let facts = sealed.facts;
         let hash = facts.caller.as_ref().and_then(|caller| vault.fingerprint(caller.reveal()));
         let row = CallRow::begun(id, facts.direction, facts.caller, facts.called, facts.started).found_by(hash);
+        let row = row.forked(facts.fork.as_ref());
         let mut tx = queue.store().begin().await?;
         tx.add_call(&CallRow { answered: sealed.answered, ..row }).await?;
         tx.commit().await?;
@@ -292,6 +293,7 @@ mod tests {
             called: "12345".into(),
             direction: Direction::Inbound,
             started: MONDAY_NINE,
+            fork: None,
         }
     }
 }

@@ -125,6 +125,14 @@ pub(super) fn check(settings: &Settings, file: &Path) -> Result<(), ConfigError>
     if !(10..=14_400).contains(&settings.line.max_call_seconds) {
         wrong("line.max_call_seconds", format!("{} is not between 10 and 14400", settings.line.max_call_seconds));
     }
+    for source in settings.siprec.sources.iter().filter(|source| super::network(source).is_none()) {
+        wrong("siprec.sources", format!("`{source}` is no address such as 10.0.0.5 or 10.0.0.0/24"));
+    }
+    for seat in &settings.siprec.seats {
+        if !(1..=64).contains(&seat.len()) || seat.bytes().any(|byte| byte.is_ascii_whitespace()) {
+            wrong("siprec.seats", format!("`{seat}` is no extension such as 8001 or 80??"));
+        }
+    }
     if !(1..=10_000).contains(&settings.line.max_calls) {
         wrong("line.max_calls", format!("{} is not between 1 and 10000", settings.line.max_calls));
     }
@@ -302,15 +310,19 @@ mod tests {
         let mut settings = Settings::default();
         settings.rtp.ports = "9".into();
         settings.line.numbers = vec!["12a45".into()];
+        settings.siprec.sources =
+            ["10.0.0.5", "10.0.0.0/24", "::1", "2001:db8::/32", "10.0.0.0/33", "sbc.local"].map(Into::into).into();
+        settings.siprec.seats.push(String::new());
         settings.people.lock_after = 0;
         settings.city.file = "config/absent.json".into();
         settings.http.tls = Some(Tls::Files { certificate: "absent.crt".into(), key: "config/hotline.toml".into() });
         settings.http.burst = 0;
         settings.telemetry.otlp_endpoint = Some("127.0.0.1:4318".into());
-        let error = check(&settings, Path::new("hotline.toml")).expect_err("seven mistakes");
+        let error = check(&settings, Path::new("hotline.toml")).expect_err("ten mistakes");
         let keys: Vec<_> = error.mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
-        let sections = ["http.tls", "http.burst", "rtp.ports", "line.numbers", "people.lock_after"];
-        assert_eq!(keys, [&sections[..], &["telemetry.otlp_endpoint", ""]].concat());
+        let sections = ["http.tls", "http.burst", "rtp.ports", "line.numbers"];
+        let siprec = ["siprec.sources", "siprec.sources", "siprec.seats"];
+        assert_eq!(keys, [&sections[..], &siprec, &["people.lock_after", "telemetry.otlp_endpoint", ""]].concat());
         assert!(error.to_string().contains("absent.crt"), "{error}");
         assert!(error.to_string().contains("config/absent.json"));
     }

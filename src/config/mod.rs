@@ -34,6 +34,7 @@ pub struct Settings {
     pub sip: Sip,
     pub rtp: Rtp,
     pub line: Line,
+    pub siprec: Siprec,
     pub database: Database,
     pub storage: Storage,
     pub vault: Vault,
@@ -99,6 +100,16 @@ pub struct Line {
     pub max_call_seconds: u32,
     /// Calls at once; the next one hears 503 with Retry-After.
     pub max_calls: usize,
+}
+
+/// Calls of other switches that are forked to us (RFC 7866).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Siprec {
+    /// Addresses and networks of the switches that may, `10.0.0.5` or `10.0.0.0/24`; without any it is off.
+    pub sources: Vec<String>,
+    /// Extensions of seats, as the switch names them: `?` stands for one sign, `*` for any number of them.
+    pub seats: Vec<String>,
 }
 
 /// Where rows live.
@@ -266,6 +277,7 @@ impl Default for Settings {
                 max_call_seconds: 7200,
                 max_calls: 120,
             },
+            siprec: Siprec { sources: Vec::new(), seats: vec!["8???".into()] },
             database: Database { url: "sqlite://var/hotline.db".into() },
             storage: Storage { url: "file://var/recordings".into(), spool: "var/spool".into(), s3: S3::default() },
             vault: Vault { keys: "var/keys".into(), suite: CipherSuite::Aes256Gcm },
@@ -328,6 +340,7 @@ impl Settings {
                 "sip" => mistakes_in::<Sip>(figment, name, file),
                 "rtp" => mistakes_in::<Rtp>(figment, name, file),
                 "line" => mistakes_in::<Line>(figment, name, file),
+                "siprec" => mistakes_in::<Siprec>(figment, name, file),
                 "database" => mistakes_in::<Database>(figment, name, file),
                 "storage" => mistakes_in::<Storage>(figment, name, file),
                 "vault" => mistakes_in::<Vault>(figment, name, file),
@@ -386,6 +399,22 @@ impl Sip {
             _ => Ipv6Addr::UNSPECIFIED.into(),
         }
     }
+}
+
+impl Siprec {
+    /// The trusted networks: an address, and how many of its first bits count. What is none is left out; `check` names it.
+    pub fn networks(&self) -> Vec<(IpAddr, u8)> {
+        self.sources.iter().filter_map(|source| network(source)).collect()
+    }
+}
+
+/// Reads `10.0.0.5`, `10.0.0.0/24`, `2001:db8::/32`.
+fn network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, bits) = text.trim().split_once('/').map_or((text.trim(), None), |(it, bits)| (it, Some(bits)));
+    let address: IpAddr = address.parse().ok()?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let bits = bits.map_or(Some(most), |bits| bits.parse().ok())?;
+    (bits <= most).then_some((address, bits))
 }
 
 impl Rtp {

@@ -13,6 +13,30 @@ pub enum Direction {
     Outbound,
 }
 
+/// How a call came to the line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The line answered it.
+    #[default]
+    Line,
+    /// A switch carried it and sent us both sides (SIPREC); who spoke is what the switch says.
+    Forked,
+    /// The same, but the switch did not say who spoke, or not in words that can be read.
+    ForkedUntold,
+}
+
+/// What a switch said about a call that it forked to us (RFC 7865).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fork {
+    /// Extension of the seat that took the call.
+    pub seat: Option<String>,
+    /// Id of the call at the switch.
+    pub session_id: Option<String>,
+    /// Whether it said who speaks, in words that can be read.
+    pub told: bool,
+}
+
 /// Why a call ended. Every call has exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -21,6 +45,8 @@ pub enum EndReason {
     CallerHungUp,
     /// Our side sent BYE: the operator, or the line at a graceful stop.
     LineHungUp,
+    /// The switch that forked its call to us ended the fork.
+    SwitchHungUp,
     /// The longest allowed call was over.
     MaxDuration,
     /// The caller gave up before the answer.
@@ -82,11 +108,33 @@ impl Direction {
     }
 }
 
+impl Origin {
+    /// Every origin.
+    pub const ALL: [Self; 3] = [Self::Line, Self::Forked, Self::ForkedUntold];
+
+    /// As stored and shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Line => "line",
+            Self::Forked => "forked",
+            Self::ForkedUntold => "forked_untold",
+        }
+    }
+}
+
+impl Fork {
+    /// How a call of which this was said came to the line.
+    pub const fn origin(&self) -> Origin {
+        if self.told { Origin::Forked } else { Origin::ForkedUntold }
+    }
+}
+
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::CallerHungUp,
         Self::LineHungUp,
+        Self::SwitchHungUp,
         Self::MaxDuration,
         Self::Cancelled,
         Self::MediaTimeout,
@@ -101,6 +149,7 @@ impl EndReason {
         match self {
             Self::CallerHungUp => "caller_hung_up",
             Self::LineHungUp => "line_hung_up",
+            Self::SwitchHungUp => "switch_hung_up",
             Self::MaxDuration => "max_duration",
             Self::Cancelled => "cancelled",
             Self::MediaTimeout => "media_timeout",
@@ -119,7 +168,7 @@ impl EndReason {
     /// Whom it is put down to.
     pub const fn outcome(self) -> Outcome {
         match self {
-            Self::CallerHungUp | Self::LineHungUp | Self::MaxDuration => Outcome::Ok,
+            Self::CallerHungUp | Self::LineHungUp | Self::SwitchHungUp | Self::MaxDuration => Outcome::Ok,
             Self::Cancelled => Outcome::Caller,
             Self::MediaTimeout | Self::AckTimeout | Self::SessionExpired => Outcome::Trunk,
             Self::Interrupted | Self::Failed => Outcome::Ours,
@@ -175,6 +224,9 @@ mod tests {
         for state in RecordingState::ALL {
             assert_eq!(serde_json::to_value(state).expect("a name"), state.name());
             assert_eq!(RecordingState::from_name(state.name()), Some(state));
+        }
+        for origin in Origin::ALL {
+            assert_eq!(serde_json::to_value(origin).expect("a name"), origin.name());
         }
         for direction in [Direction::Inbound, Direction::Outbound] {
             assert_eq!(serde_json::to_value(direction).expect("a name"), direction.name());

@@ -19,7 +19,7 @@ use crate::{
     cases::Reveal,
     domain::{
         audit::Action,
-        call::{Direction, EndReason, RecordingState},
+        call::{Direction, EndReason, Origin, RecordingState},
         ids::{CallId, CaseId},
         mask,
         transcript::Transcript,
@@ -47,8 +47,11 @@ pub(super) struct CallView {
     /// Masked, `138****2219`; null when withheld.
     caller: Option<String>,
     called: String,
+    origin: Origin,
     /// Extension that took it; null while the line answers by itself.
     seat: Option<String>,
+    /// What the switch calls it that forked it to the line; null for others.
+    session_id: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     started: Moment,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -72,7 +75,9 @@ impl CallView {
             direction: call.direction,
             caller: call.caller.map(|caller| mask::number(caller.reveal())),
             called: call.called,
+            origin: call.origin,
             seat: call.seat,
+            session_id: call.session_id,
             started: Moment(call.started),
             answered: call.answered.map(Moment),
             ended: call.ended.map(Moment),

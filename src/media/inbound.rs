@@ -157,6 +157,11 @@ impl Inbound {
         self.news.pop_front()
     }
 
+    /// Whether [`News::Silent`] was told and nothing came since.
+    pub fn is_silent(&self) -> bool {
+        self.remote.as_ref().is_some_and(|remote| remote.told_silent)
+    }
+
     /// What was settled last; `None` before the first connect.
     pub fn media(&self) -> Option<&RemoteMedia> {
         self.remote.as_ref().map(|remote| &remote.media)

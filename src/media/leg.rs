@@ -32,7 +32,7 @@ pub struct Leg {
 
 impl Leg {
     /// How often the recording is moved on when nothing else does.
-    const ADVANCE: Duration = Duration::from_millis(50);
+    pub const ADVANCE: Duration = Duration::from_millis(50);
     /// Events that wait to be fetched; the shard fetches after every step.
     const EVENTS: usize = 64;
 
@@ -62,6 +62,8 @@ impl Leg {
                 self.inbound.connect(media, at, &mut self.recorder);
                 self.pass_on();
             }
+            // A leg of our own has one stream.
+            MediaCommand::Listen(_) => {}
             MediaCommand::Record(tap) => self.recorder.begin(tap, at, wall),
             MediaCommand::Play(prompt) => {
                 let name = prompt.name.clone();

@@ -6,6 +6,7 @@
 //! locked, logged or waited for per packet.
 
 mod dtmf;
+mod fork;
 mod g711;
 mod inbound;
 mod latch;
@@ -80,6 +81,8 @@ pub struct RemoteMedia {
 pub enum MediaCommand {
     /// What offer/answer settled; may come again (re-INVITE).
     Connect(RemoteMedia),
+    /// The same for a forked call: the caller's stream and the operator's; nothing for one that is not there.
+    Listen([Option<RemoteMedia>; 2]),
     /// From now on both sides go to the recording; sample 0 is the moment of this command (the 200 OK).
     Record(Tap),
     /// Says an announcement, after those that are still waiting (up to 16).
@@ -108,7 +111,7 @@ pub enum MediaEvent {
 /// What one leg saw.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LegStats {
-    /// Of the stream that we receive.
+    /// Of the stream that we receive; of both, where a switch forks its call to us.
     pub heard: StreamStats,
     /// Packets.
     pub sent: u64,
@@ -135,6 +138,23 @@ pub struct StreamStats {
     pub rtcp: u64,
     /// Interarrival jitter at the end (RFC 3550 §6.4.1), milliseconds.
     pub jitter_ms: f32,
+}
+
+impl StreamStats {
+    /// Both together; of the jitters the worse one.
+    fn and(&self, other: &Self) -> Self {
+        Self {
+            received: self.received + other.received,
+            lost: self.lost + other.lost,
+            reordered: self.reordered + other.reordered,
+            late: self.late + other.late,
+            duplicates: self.duplicates + other.duplicates,
+            foreign: self.foreign + other.foreign,
+            malformed: self.malformed + other.malformed,
+            rtcp: self.rtcp + other.rtcp,
+            jitter_ms: self.jitter_ms.max(other.jitter_ms),
+        }
+    }
 }
 
 /// Why the media plane refused.

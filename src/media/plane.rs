@@ -14,9 +14,10 @@ use tokio::sync::mpsc;
 
 use super::{
     MediaCommand, MediaError, MediaEvent, MediaSettings,
+    fork::Fork,
     leg::Leg,
-    ports::Pool,
-    shard::{Message, Shard},
+    ports::{Pair, Pool},
+    shard::{Carried, Message, Shard},
 };
 use crate::{clock::Clock, domain::ids::CallId};
 
@@ -65,22 +66,40 @@ impl MediaPlane {
     ///
     /// * returns — the address RTP is received at (and sent from).
     pub fn open(&self, call: CallId) -> Result<SocketAddr, MediaError> {
+        let pair = self.0.pool.take()?;
+        let address = pair.address;
+        let random = [(); 3].map(|()| u32::from_ne_bytes(self.0.clock.random()));
+        let leg = Box::new(Leg::new(call, self.0.clock.instant(), random));
+        self.carry(call, Carried::Talk(leg), vec![pair])?;
+        Ok(address)
+    }
+
+    /// Takes two pairs of ports for a call that a switch forks to us.
+    ///
+    /// * returns — where the caller's stream is received, and where the operator's.
+    pub fn open_fork(&self, call: CallId) -> Result<[SocketAddr; 2], MediaError> {
+        let pairs = [self.0.pool.take()?, self.0.pool.take()?];
+        let addresses = pairs.each_ref().map(|pair| pair.address);
+        let ssrcs = [(); 2].map(|()| u32::from_ne_bytes(self.0.clock.random()));
+        let fork = Box::new(Fork::new(call, self.0.clock.instant(), ssrcs));
+        self.carry(call, Carried::Fork(fork), pairs.into())?;
+        Ok(addresses)
+    }
+
+    /// Gives a call to the shard with the fewest.
+    fn carry(&self, call: CallId, carried: Carried, pairs: Vec<Pair>) -> Result<(), MediaError> {
         let mut calls = self.calls();
         if calls.contains_key(&call) {
             return Err(MediaError::Twice(call));
         }
-        let pair = self.0.pool.take()?;
-        let address = pair.address;
         let mut load = vec![0_usize; self.0.shards.len()];
         for shard in calls.values() {
             load[*shard] += 1;
         }
         let shard = (0..load.len()).min_by_key(|shard| load[*shard]).unwrap_or(0);
-        let random = [(); 3].map(|()| u32::from_ne_bytes(self.0.clock.random()));
-        let leg = Box::new(Leg::new(call, self.0.clock.instant(), random));
-        self.send(shard, call, Message::Open { call, pair, leg })?;
+        self.send(shard, call, Message::Open { call, carried, pairs })?;
         calls.insert(call, shard);
-        Ok(address)
+        Ok(())
     }
 
     /// Hands a command to the call's leg; never waits.

@@ -9,18 +9,30 @@ use std::{
 use tokio::sync::mpsc::Sender;
 
 use super::{
-    MediaCommand, MediaEvent,
+    LegStats, MediaCommand, MediaEvent,
+    fork::Fork,
     leg::Leg,
     ports::Pair,
-    socket::{Batch, Poller},
+    socket::{Batch, Datagram, Poller},
 };
-use crate::{clock::Clock, domain::ids::CallId};
+use crate::{
+    clock::Clock,
+    domain::{ids::CallId, time::UnixMs},
+};
 
 /// What the plane tells a shard.
 pub enum Message {
-    Open { call: CallId, pair: Pair, leg: Box<Leg> },
+    Open { call: CallId, carried: Carried, pairs: Vec<Pair> },
     Command { call: CallId, command: MediaCommand, at: Instant },
     Stop,
+}
+
+/// The media side of a call.
+pub enum Carried {
+    /// Has one pair of ports.
+    Talk(Box<Leg>),
+    /// Has two, the caller's and the operator's.
+    Fork(Box<Fork>),
 }
 
 /// The thread's state.
@@ -29,7 +41,7 @@ pub struct Shard {
     messages: Receiver<Message>,
     events: Sender<MediaEvent>,
     poller: Poller,
-    /// Slots are used again; a token is slot * 2, plus 1 for RTCP.
+    /// Slots are used again; a token is slot * 4, plus 2 for the operator's pair of a fork, plus 1 for RTCP.
     slots: Vec<Option<Slot>>,
     calls: HashMap<CallId, usize>,
     batch: Batch,
@@ -37,8 +49,45 @@ pub struct Shard {
 }
 
 struct Slot {
-    leg: Box<Leg>,
-    pair: Pair,
+    carried: Carried,
+    pairs: Vec<Pair>,
+}
+
+impl Carried {
+    fn handle_command(&mut self, command: MediaCommand, at: Instant, wall: UnixMs) {
+        match self {
+            Self::Talk(leg) => leg.handle_command(command, at, wall),
+            Self::Fork(fork) => fork.handle_command(command, at, wall),
+        }
+    }
+
+    /// * `side` — of a fork: 0 the caller's stream, 1 the operator's.
+    /// * `rtcp` — it came to the RTCP port.
+    fn handle_datagram(&mut self, side: usize, rtcp: bool, at: Instant, datagram: Datagram<'_>) {
+        let Datagram { from, bytes, .. } = datagram;
+        match (self, bytes) {
+            (Self::Talk(leg), _) if rtcp => leg.handle_rtcp(at, from),
+            (Self::Talk(leg), Some(bytes)) => leg.handle_rtp(at, from, bytes),
+            (Self::Talk(leg), None) => leg.handle_oversized(),
+            (Self::Fork(fork), _) if rtcp => fork.handle_rtcp(side, at, from),
+            (Self::Fork(fork), Some(bytes)) => fork.handle_rtp(side, at, from, bytes),
+            (Self::Fork(fork), None) => fork.handle_oversized(side),
+        }
+    }
+
+    fn poll_event(&mut self) -> Option<MediaEvent> {
+        match self {
+            Self::Talk(leg) => leg.poll_event(),
+            Self::Fork(fork) => fork.poll_event(),
+        }
+    }
+
+    fn stats(&self) -> LegStats {
+        match self {
+            Self::Talk(leg) => leg.stats(),
+            Self::Fork(fork) => fork.stats(),
+        }
+    }
 }
 
 impl Shard {
@@ -91,7 +140,7 @@ impl Shard {
                 self.messages.try_recv()
             };
             match message {
-                Ok(Message::Open { call, pair, leg }) => self.open(call, pair, leg),
+                Ok(Message::Open { call, carried, pairs }) => self.open(call, carried, pairs),
                 Ok(Message::Command { call, command, at }) => self.command(call, command, at),
                 Ok(Message::Stop) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => break,
@@ -100,17 +149,18 @@ impl Shard {
         true
     }
 
-    fn open(&mut self, call: CallId, pair: Pair, leg: Box<Leg>) {
+    fn open(&mut self, call: CallId, carried: Carried, pairs: Vec<Pair>) {
         let index = self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
         });
-        let token = index as u64 * 2;
-        let watched = self.poller.add(&pair.rtp, token).and_then(|()| self.poller.add(&pair.rtcp, token + 1));
-        if let Err(error) = watched {
-            tracing::error!(call.id = %call, error = &error as &dyn std::error::Error, "media: socket not watched");
+        for (pair, token) in pairs.iter().zip((index as u64 * 4..).step_by(2)) {
+            let watched = self.poller.add(&pair.rtp, token).and_then(|()| self.poller.add(&pair.rtcp, token + 1));
+            if let Err(error) = watched {
+                tracing::error!(call.id = %call, error = &error as &dyn std::error::Error, "media: socket not watched");
+            }
         }
-        self.slots[index] = Some(Slot { leg, pair });
+        self.slots[index] = Some(Slot { carried, pairs });
         self.calls.insert(call, index);
     }
 
@@ -120,11 +170,11 @@ impl Shard {
         if closing {
             self.drain(index);
         }
-        let Some(slot) = &mut self.slots[index] else { return };
-        slot.leg.handle_command(command, at, self.clock.now());
-        tell(&self.events, &mut slot.leg);
+        let Some(Slot { carried, .. }) = &mut self.slots[index] else { return };
+        carried.handle_command(command, at, self.clock.now());
+        tell(&self.events, carried);
         if closing {
-            let stats = slot.leg.stats();
+            let stats = carried.stats();
             self.calls.remove(&call);
             // Ports are free before anybody hears of it.
             self.slots[index] = None;
@@ -134,7 +184,7 @@ impl Shard {
 
     /// Takes the last packets of a call that is about to end.
     fn drain(&mut self, index: usize) {
-        for token in [index * 2, index * 2 + 1] {
+        for token in index * 4..index * 4 + 4 {
             self.receive_from(token);
         }
     }
@@ -149,8 +199,9 @@ impl Shard {
     }
 
     fn receive_from(&mut self, token: usize) {
-        let Some(Some(Slot { leg, pair })) = self.slots.get_mut(token / 2) else { return };
-        let rtcp = token % 2 == 1;
+        let Some(Some(Slot { carried, pairs })) = self.slots.get_mut(token / 4) else { return };
+        let (side, rtcp) = (token % 4 / 2, token % 2 == 1);
+        let Some(pair) = pairs.get(side) else { return };
         let socket = if rtcp { &pair.rtcp } else { &pair.rtp };
         let (now, wall) = (self.clock.instant(), self.clock.kernel_time());
         for _ in 0..Self::BATCHES {
@@ -158,11 +209,7 @@ impl Shard {
                 let age = datagram.stamped.and_then(|stamped| wall.checked_sub(stamped));
                 let age = age.filter(|age| *age <= Self::OLDEST).unwrap_or_default();
                 let at = now.checked_sub(age).unwrap_or(now);
-                match datagram.bytes {
-                    _ if rtcp => leg.handle_rtcp(at, datagram.from),
-                    Some(bytes) => leg.handle_rtp(at, datagram.from, bytes),
-                    None => leg.handle_oversized(),
-                }
+                carried.handle_datagram(side, rtcp, at, datagram);
             });
             if !Batch::is_full(count) {
                 break;
@@ -172,20 +219,25 @@ impl Shard {
 
     fn send(&mut self) {
         let now = self.clock.instant();
-        for Slot { leg, pair } in self.slots.iter_mut().flatten() {
-            leg.handle_timeout(now);
-            while let Some((to, packet)) = leg.poll_transmit(now) {
-                if pair.rtp.send_to(packet, to).is_err() {
-                    leg.handle_send_failed();
+        for Slot { carried, pairs } in self.slots.iter_mut().flatten() {
+            match carried {
+                Carried::Talk(leg) => {
+                    leg.handle_timeout(now);
+                    while let Some((to, packet)) = leg.poll_transmit(now) {
+                        if pairs[0].rtp.send_to(packet, to).is_err() {
+                            leg.handle_send_failed();
+                        }
+                    }
                 }
+                Carried::Fork(fork) => fork.handle_timeout(now),
             }
-            tell(&self.events, leg);
+            tell(&self.events, carried);
         }
     }
 }
 
-fn tell(events: &Sender<MediaEvent>, leg: &mut Leg) {
-    while let Some(event) = leg.poll_event() {
+fn tell(events: &Sender<MediaEvent>, carried: &mut Carried) {
+    while let Some(event) = carried.poll_event() {
         tell_one(events, event);
     }
 }

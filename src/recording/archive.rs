@@ -128,6 +128,12 @@ impl Archive {
         Ok(Tap::new(call, self.0.writer.clone(), Arc::clone(&self.0.waiting)))
     }
 
+    /// More became known about a call whose recording grows: its sidecar says so from now on.
+    pub fn amend(&self, facts: CallFacts) {
+        // The writer outlives every archive; if it is gone, so is the process.
+        let _ = self.0.writer.send(Message::Facts(Box::new(facts)));
+    }
+
     /// Where a call's recording stands in the store: `YYYY/MM/DD/<call>.wav`, the city's date when the call began.
     pub fn key(call: CallId) -> String {
         seal::key(call)

@@ -147,7 +147,8 @@ fn describe(
         let early = early.unwrap_or_else(|| {
             // No sidecar survived: the recording is kept, the caller is unknown.
             let started = now;
-            Early::new(CallFacts { call, caller: None, called: String::new(), direction: Direction::Inbound, started })
+            let (called, direction) = (String::new(), Direction::Inbound);
+            Early::new(CallFacts { call, caller: None, called, direction, started, fork: None })
         });
         Written { early, gaps: Vec::new(), dropped: 0, trouble: None }
     });
@@ -155,8 +156,8 @@ fn describe(
     let length = Duration::from_millis(samples * 1000 / u64::from(RATE));
     let length_ms = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
     for speaker in &mut speakers {
-        // Nobody told when the caller fell silent: until the end, as far as anybody knows.
-        if !known && speaker.who == "caller" {
+        // Nobody told when they fell silent: until the end, as far as anybody knows.
+        if !known && ["caller", "operator"].contains(&speaker.who.as_str()) {
             speaker.end_ms = length_ms;
         }
         speaker.end_ms = speaker.end_ms.min(length_ms).max(speaker.start_ms);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
-        call::{Direction, EndReason},
+        call::{Direction, EndReason, Fork},
         ids::CallId,
         time::UnixMs,
         transcript::Channel,
@@ -23,6 +23,9 @@ pub struct CallFacts {
     pub direction: Direction,
     /// When the INVITE came.
     pub started: UnixMs,
+    /// What the switch said that forked the call to us; nothing of a call that the line answered itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork: Option<Fork>,
 }
 
 /// How a call ended.
@@ -36,7 +39,7 @@ pub struct Closing {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Speaker {
     pub channel: Channel,
-    /// `caller`, or `prompt:<name>` for an announcement.
+    /// `caller`, `operator` (of a forked call), or `prompt:<name>` for an announcement.
     pub who: String,
     /// Milliseconds since the start of the recording.
     pub start_ms: u32,

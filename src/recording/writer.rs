@@ -17,7 +17,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    sidecar::{Early, Gap, Speaker},
+    sidecar::{CallFacts, Early, Gap, Speaker},
     spool::SpoolFile,
 };
 use crate::domain::{ids::CallId, time::UnixMs, transcript::Channel};
@@ -32,11 +32,32 @@ pub enum Block {
 
 /// What a tap or the archive tells the writer. Messages of one call come in order.
 pub enum Message {
-    Open { early: Box<Early>, sidecar: PathBuf, file: Box<SpoolFile>, done: watch::Sender<Option<Written>> },
-    Began { call: CallId, answered: UnixMs },
-    Speaker { call: CallId, speaker: Speaker },
-    Block { call: CallId, block: Block },
-    End { call: CallId, samples: u64, gaps: Vec<Gap>, dropped: u64 },
+    Open {
+        early: Box<Early>,
+        sidecar: PathBuf,
+        file: Box<SpoolFile>,
+        done: watch::Sender<Option<Written>>,
+    },
+    /// More became known about a call.
+    Facts(Box<CallFacts>),
+    Began {
+        call: CallId,
+        answered: UnixMs,
+    },
+    Speaker {
+        call: CallId,
+        speaker: Speaker,
+    },
+    Block {
+        call: CallId,
+        block: Block,
+    },
+    End {
+        call: CallId,
+        samples: u64,
+        gaps: Vec<Gap>,
+        dropped: u64,
+    },
 }
 
 /// What the writer knows when a recording is complete on disk.
@@ -78,6 +99,12 @@ pub fn run(messages: &Receiver<Message>, waiting: &AtomicUsize) {
                 new.write_sidecar();
                 growing.insert(call, new);
                 count(growing.len());
+            }
+            Message::Facts(facts) => {
+                if let Some(it) = growing.get_mut(&facts.call) {
+                    it.early.facts = *facts;
+                    it.write_sidecar();
+                }
             }
             Message::Began { call, answered } => {
                 if let Some(it) = growing.get_mut(&call) {

@@ -5,11 +5,12 @@ use rsipstack::sip::{Header, Request, StatusCode, prelude::HeadersExt};
 use super::{
     datagram::ALLOWED,
     sdp::{Description, Offer},
+    siprec,
     timer::{BadWish, MIN_SE, Refresher, Terms, Wish},
 };
 use crate::{domain::number, telemetry::Private};
 
-/// The one extension we have: session timers (RFC 4028).
+/// The extension we have for every call: session timers (RFC 4028). For forked ones there is [`siprec::SIPREC`].
 pub(super) const TIMER: &str = "timer";
 
 /// A status and the headers that explain it.
@@ -43,7 +44,9 @@ pub(super) fn addressee(request: &Request, numbers: &[String], area_code: &str) 
 }
 
 /// Hops and required extensions: 483, 420.
-pub(super) fn demands(request: &Request) -> Result<(), Refusal> {
+///
+/// * `forks` — they may require SIPREC.
+pub(super) fn demands(request: &Request, forks: bool) -> Result<(), Refusal> {
     for header in request.headers.iter() {
         if let Header::MaxForwards(hops) = header
             && hops.value().trim() == "0"
@@ -60,6 +63,7 @@ pub(super) fn demands(request: &Request) -> Result<(), Refusal> {
         })
         .flat_map(|value| value.split(',').map(str::trim))
         .filter(|tag| !tag.is_empty() && !tag.eq_ignore_ascii_case(TIMER))
+        .filter(|tag| !(forks && tag.eq_ignore_ascii_case(siprec::SIPREC)))
         .collect();
     if required.is_empty() {
         return Ok(());
@@ -74,8 +78,8 @@ pub(super) fn session_timer(request: &Request) -> Result<Option<Terms>, Refusal>
         match header {
             Header::SessionExpires(value) => expires = Some(value.value()),
             Header::MinSE(value) => min = Some(value.value()),
-            Header::Supported(value) => supported |= names_timer(value.value()),
-            Header::Require(value) => supported |= names_timer(value.value()),
+            Header::Supported(value) => supported |= names(value.value(), TIMER),
+            Header::Require(value) => supported |= names(value.value(), TIMER),
             _ => {}
         }
     }
@@ -87,13 +91,23 @@ pub(super) fn session_timer(request: &Request) -> Result<Option<Terms>, Refusal>
     })
 }
 
-fn names_timer(value: &str) -> bool {
-    value.split(',').any(|tag| tag.trim().eq_ignore_ascii_case(TIMER))
+/// Whether a list of option tags has this one.
+pub(super) fn names(value: &str, wanted: &str) -> bool {
+    value.split(',').any(|tag| tag.trim().eq_ignore_ascii_case(wanted))
+}
+
+/// `Supported` as we send it.
+pub(super) fn supported(forks: bool) -> Header {
+    if forks {
+        Header::Supported(format!("{TIMER}, {}", siprec::SIPREC).into())
+    } else {
+        Header::Supported(TIMER.into())
+    }
 }
 
 /// What a 2xx of ours says about the session's timer, and that we have one.
-pub(super) fn timer_headers(terms: Option<Terms>) -> Vec<Header> {
-    let mut headers = vec![Header::Supported(TIMER.into())];
+pub(super) fn timer_headers(terms: Option<Terms>, forks: bool) -> Vec<Header> {
+    let mut headers = vec![supported(forks)];
     if let Some(terms) = terms {
         headers.push(Header::SessionExpires(terms.answer().into()));
         if terms.refresher == Refresher::They {
@@ -144,14 +158,7 @@ pub(super) fn offer(request: &Request) -> Result<Option<Offer>, Refusal> {
     if request.body.is_empty() {
         return Ok(None);
     }
-    let encoded = request.headers.iter().any(|header| match header {
-        Header::ContentEncoding(value) => !value.value().trim().eq_ignore_ascii_case("identity"),
-        _ => false,
-    });
-    if encoded {
-        let accept = Header::AcceptEncoding("identity".into());
-        return Err(Refusal(StatusCode::UnsupportedMediaType, vec![accept]));
-    }
+    encoding(request)?;
     if content_type(request).is_none_or(|kind| kind != "application/sdp") {
         let accept = Header::Accept("application/sdp".into());
         return Err(Refusal(StatusCode::UnsupportedMediaType, vec![accept]));
@@ -167,6 +174,19 @@ pub(super) fn offer(request: &Request) -> Result<Option<Offer>, Refusal> {
     Ok(Some(offer))
 }
 
+/// 415 for a body that would have to be unpacked first.
+pub(super) fn encoding(request: &Request) -> Result<(), Refusal> {
+    let encoded = request.headers.iter().any(|header| match header {
+        Header::ContentEncoding(value) => !value.value().trim().eq_ignore_ascii_case("identity"),
+        _ => false,
+    });
+    if encoded {
+        let accept = Header::AcceptEncoding("identity".into());
+        return Err(Refusal(StatusCode::UnsupportedMediaType, vec![accept]));
+    }
+    Ok(())
+}
+
 /// The body's type in small letters, without parameters.
 pub(super) fn content_type(request: &Request) -> Option<String> {
     request.headers.iter().find_map(|header| match header {
@@ -179,16 +199,21 @@ pub(super) fn content_type(request: &Request) -> Option<String> {
 
 /// The number in From as one dials it within the country; untrusted. `None` when withheld.
 pub(super) fn caller(request: &Request, area_code: &str) -> Option<Private<String>> {
+    number_in(request.from_header().ok()?.value(), area_code)
+}
+
+/// The number in an address, as one dials it within the country. `None` when withheld.
+pub(super) fn number_in(address: &str, area_code: &str) -> Option<Private<String>> {
     /// Longest number kept, characters.
     const LONGEST: usize = 64;
-    let user = uri_user(request.from_header().ok()?.value())?;
+    let user = uri_user(address)?;
     let withheld = ["anonymous", "unavailable", "restricted", "unknown", "private"];
     let kept = user.chars().count() <= LONGEST && !withheld.contains(&user.to_ascii_lowercase().as_str());
     kept.then(|| Private(number::national(&user, area_code)))
 }
 
 /// The user of the address in a From, To or Request-URI, without parameters, password and escapes.
-fn uri_user(value: &str) -> Option<String> {
+pub(super) fn uri_user(value: &str) -> Option<String> {
     let (scheme, rest) = address(value).split_once(':')?;
     let user = match scheme.trim().to_ascii_lowercase().as_str() {
         "sip" | "sips" => rest.rsplit_once('@')?.0,

@@ -13,8 +13,9 @@ use rsipstack::{
     EndpointBuilder,
     dialog::{DialogId, dialog_layer::DialogLayer},
     sip::{
-        Auth, Header, Host, HostWithPort, Method, Param, Request, Scheme, SipMessage, StatusCode, Transport, Uri,
-        prelude::{HeadersExt, ToTypedHeader},
+        Auth, Header, Headers, Host, HostWithPort, Method, Param, Request, Scheme, SipMessage, StatusCode, Transport,
+        Uri,
+        prelude::{HasHeaders, HeadersExt, ToTypedHeader},
     },
     transaction::{
         endpoint::{EndpointOption, MessageInspector, TransportEventInspector},
@@ -38,10 +39,16 @@ use super::{
     kind_of,
     leg::Leg,
     merged::Merged,
+    sdp::Offer,
+    siprec::{self, Story},
     socket::WatchedSocket,
     stream::{self, Streams},
 };
-use crate::{clock::Clock, telemetry::WALK, tls::Acceptor};
+use crate::{
+    clock::Clock,
+    telemetry::{Private, WALK},
+    tls::Acceptor,
+};
 
 /// Requests looked at at once; what comes above is dropped and repeated by its sender.
 const TRANSACTIONS: usize = 4096;
@@ -70,6 +77,8 @@ struct Listener {
 /// What all dialogs share.
 pub(super) struct Shared {
     settings: SipSettings,
+    /// How people of forked calls are known.
+    rule: Arc<siprec::Rule>,
     socket: Arc<WatchedSocket>,
     streams: Arc<Streams>,
     clock: Clock,
@@ -130,6 +139,11 @@ impl Endpoint {
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             incoming,
+            rule: Arc::new(siprec::Rule {
+                numbers: settings.numbers.clone(),
+                area_code: settings.area_code.clone(),
+                seats: settings.forks.seats.clone(),
+            }),
             settings,
         };
         Ok((Self { shared: Arc::new(shared), stack, cancel, listeners }, calls))
@@ -242,6 +256,24 @@ impl Shared {
                 None => answer(tx, gone()).await,
             };
         }
+        let trusted = self.is_trusted(&tx);
+        let forks = tx.original.method == Method::Invite && siprec::asks(&tx.original);
+        if forks && !trusted {
+            metrics::counter!("hotline_siprec_refused_total").increment(1);
+            return answer(tx, Refusal(StatusCode::Forbidden, Vec::new())).await;
+        }
+        if forks && self.is_merged(&tx.original) {
+            return answer(tx, Refusal(StatusCode::LoopDetected, Vec::new())).await;
+        }
+        if forks {
+            let span = tracing::info_span!(target: WALK, "sip.invite", otel.kind = "server", call.id = Empty);
+            return self.invite(tx, None).instrument(span).await;
+        }
+        if tx.original.method == Method::Options && trusted {
+            // A switch asks whether its recorder is there, by whatever name it has for it.
+            let reply = checks::demands(&tx.original, true).map_or_else(|refusal| refusal, |()| capabilities(true));
+            return answer(tx, reply).await;
+        }
         let called = match checks::addressee(&tx.original, &self.settings.numbers, &self.settings.area_code) {
             Ok(called) => called,
             Err(refusal) => return answer(tx, refusal).await,
@@ -253,12 +285,20 @@ impl Shared {
             }
             (Method::Invite, Some(called)) => {
                 let span = tracing::info_span!(target: WALK, "sip.invite", otel.kind = "server", call.id = Empty);
-                return self.invite(tx, called).instrument(span).await;
+                return self.invite(tx, Some(called)).instrument(span).await;
             }
-            (Method::Options, _) => checks::demands(&tx.original).map_or_else(|refusal| refusal, |()| capabilities()),
+            (Method::Options, _) => {
+                checks::demands(&tx.original, false).map_or_else(|refusal| refusal, |()| capabilities(false))
+            }
             _ => gone(),
         };
         answer(tx, refusal).await
+    }
+
+    /// Whether a request comes from a switch that may fork its calls to us.
+    fn is_trusted(&self, tx: &Transaction) -> bool {
+        let peer = || tx.connection.as_ref()?.get_remote_addr()?.get_socketaddr().ok();
+        self.settings.forks.is_on() && peer().is_some_and(|peer| self.settings.forks.trusts(peer.ip()))
     }
 
     fn is_merged(&self, request: &Request) -> bool {
@@ -275,14 +315,17 @@ impl Shared {
     }
 
     /// A new call: the last checks, then the dialog.
-    async fn invite(self: &Arc<Self>, mut tx: Transaction, called: String) -> rsipstack::Result<()> {
-        let checked = checks::demands(&tx.original)
+    ///
+    /// * `called` — which of our numbers; nothing for a call that a switch forks to us.
+    async fn invite(self: &Arc<Self>, mut tx: Transaction, called: Option<String>) -> rsipstack::Result<()> {
+        let checked = checks::demands(&tx.original, called.is_none())
             .and_then(|()| checks::session_timer(&tx.original))
-            .and_then(|terms| Ok((terms, checks::offer(&tx.original)?)));
-        let (terms, offer) = match checked {
+            .and_then(|terms| Ok((terms, self.wish(&tx.original, called)?)));
+        let (terms, wish) = match checked {
             Ok(checked) => checked,
             Err(refusal) => return answer(tx, refusal).await,
         };
+        let Wish { caller, called, offer, story } = wish;
         let place = match self.places.clone().try_acquire_owned() {
             Ok(place) if !self.stopping.is_cancelled() => place,
             _ => {
@@ -293,7 +336,8 @@ impl Shared {
         let door = self.door(&tx);
         let local = door.address.ip();
         let (reports, receiver) = self.layer.new_dialog_state_channel();
-        let contact = door.contact(&called, &tx.original);
+        // A recording client may have dialled whatever it calls its recorder.
+        let contact = door.contact(if called.is_empty() { siprec::SIPREC } else { &called }, &tx.original);
         let dialog = match self.layer.get_or_create_server_invite(&tx, reports, None, Some(contact)) {
             Ok(dialog) => dialog,
             Err(error) => {
@@ -303,8 +347,9 @@ impl Shared {
         };
         let cseq = tx.original.cseq_header()?.seq()?;
         let flow = tx.connection.as_ref().filter(|it| it.is_reliable()).and_then(SipConnection::cancel_token);
-        let (leg, events) = Leg::new(dialog.clone(), cseq, flow, self.clock.clone());
-        let (id, caller) = (dialog.id(), checks::caller(&tx.original, &self.settings.area_code));
+        let forked = story.as_ref().map(|story| story.parties().clone());
+        let (leg, events) = Leg::new(dialog.clone(), cseq, flow, story, self.clock.clone());
+        let id = dialog.id();
         self.legs().insert(id.to_string(), leg.clone());
         let (shared, watched) = (self.clone(), leg.clone());
         self.spawn(async move {
@@ -314,13 +359,29 @@ impl Shared {
         });
         let link = Link { shared: self.clone(), leg, events, _place: place };
         // Full or closed: the call is dropped, and thereby refused with 503.
-        let _ = self.incoming.try_send(Incoming::new(caller, called, local, (offer, terms), link));
+        let _ = self.incoming.try_send(Incoming::new(caller, called, forked, local, (offer, terms), link));
         let done = dialog.clone().handle(&mut tx).await;
         if dialog.state().can_cancel() {
             // The stack gave the transaction up; nobody can answer it any more.
             dialog.reject(Some(StatusCode::ServerInternalError), None)?;
         }
         done
+    }
+
+    /// What an INVITE is about.
+    fn wish(&self, request: &Request, called: Option<String>) -> Result<Wish, Refusal> {
+        if let Some(called) = called {
+            let caller = checks::caller(request, &self.settings.area_code);
+            return Ok(Wish { caller, called, offer: checks::offer(request)?, story: None });
+        }
+        let said = siprec::read(request)?;
+        siprec::first_offer(&said)?;
+        let story = Story::begin(self.rule.clone(), &said);
+        let parties = story.parties();
+        let dialled = || checks::addressee(request, &self.settings.numbers, &self.settings.area_code).ok().flatten();
+        let only = || (self.settings.numbers.len() == 1).then(|| self.settings.numbers[0].clone());
+        let called = parties.called.clone().or_else(dialled).or_else(only).unwrap_or_default();
+        Ok(Wish { caller: parties.caller.clone(), called, offer: said.offer, story: Some(story) })
     }
 
     /// Our address as the sender of a request reaches it.
@@ -357,6 +418,15 @@ impl Shared {
             _ => false,
         }
     }
+}
+
+/// What an INVITE that may be taken is about.
+struct Wish {
+    caller: Option<Private<String>>,
+    called: String,
+    offer: Option<Offer>,
+    /// Of a forked call.
+    story: Option<Story>,
 }
 
 /// Where a peer reaches us.
@@ -431,13 +501,15 @@ pub(super) async fn answer(mut tx: Transaction, Refusal(status, headers): Refusa
 }
 
 /// The answer to OPTIONS.
-pub(super) fn capabilities() -> Refusal {
+///
+/// * `forks` — to a switch that may fork its calls to us.
+pub(super) fn capabilities(forks: bool) -> Refusal {
     let headers = vec![
         checks::allow(),
-        Header::Accept("application/sdp".into()),
+        if forks { siprec::accept() } else { Header::Accept("application/sdp".into()) },
         Header::AcceptEncoding("identity".into()),
         Header::AcceptLanguage("zh-CN".into()),
-        Header::Supported(checks::TIMER.into()),
+        checks::supported(forks),
     ];
     Refusal(StatusCode::OK, headers)
 }
@@ -462,8 +534,8 @@ impl TransportEventInspector for OnlyScreened {
     }
 }
 
-/// What the stack cannot be told: that every 503 says when to try again, and which of several UDP addresses a request
-/// leaves from.
+/// What the stack cannot be told: that every 503 says when to try again, which of several UDP addresses a request leaves
+/// from, and that a recording server's Contact says so (RFC 7866 §6.2): where we support SIPREC we are one.
 struct LastTouch {
     socket: Arc<WatchedSocket>,
     advertise: Option<IpAddr>,
@@ -487,8 +559,25 @@ impl LastTouch {
     }
 }
 
+/// Adds `+sip.srs` to our Contact where Supported names SIPREC.
+fn name_server(headers: &mut Headers) {
+    let supports =
+        |header: &Header| matches!(header, Header::Supported(it) if checks::names(it.value(), siprec::SIPREC));
+    if !headers.iter().any(supports) {
+        return;
+    }
+    for header in headers.iter_mut() {
+        if let Header::Contact(contact) = header
+            && !contact.value().contains(siprec::SERVER)
+        {
+            *contact = format!("{};{}", contact.value(), siprec::SERVER).into();
+        }
+    }
+}
+
 impl MessageInspector for LastTouch {
-    fn before_send(&self, message: SipMessage, to: Option<&SipAddr>) -> SipMessage {
+    fn before_send(&self, mut message: SipMessage, to: Option<&SipAddr>) -> SipMessage {
+        name_server(message.headers_mut());
         match message {
             SipMessage::Response(mut response)
                 if response.status_code == StatusCode::ServiceUnavailable

@@ -13,18 +13,21 @@ use super::{
     LegEnd, LegEvent, checks,
     endpoint::Shared,
     kind_of,
-    leg::Leg,
-    sdp::{Agreed, Offer, Session},
+    leg::{Leg, Talk},
+    sdp::{Agreed, ForkSession, Forked, Offer, Session},
+    siprec::Parties,
     timer::Terms,
 };
 use crate::telemetry::Private;
 
 /// An INVITE that passed every check. It hears 100 already; answer or refuse it within a second. Dropped, it is refused.
 pub struct Incoming {
-    /// The number in From, untrusted; `None` when withheld.
+    /// The number in From, untrusted, or the one that a switch names that forks its call; `None` when withheld.
     pub caller: Option<Private<String>>,
-    /// Which of our numbers was dialled.
+    /// Which of our numbers was dialled; empty where a switch that forks its call does not say.
     pub called: String,
+    /// Who speaks in a forked call: answer it with [`Incoming::answer_fork`].
+    pub forked: Option<Parties>,
     /// Our address as the caller can reach it.
     pub local: IpAddr,
     /// The INVITE's part of the trace; the call goes on below it.
@@ -61,11 +64,12 @@ impl Incoming {
     pub(super) fn new(
         caller: Option<Private<String>>,
         called: String,
+        forked: Option<Parties>,
         local: IpAddr,
         (offer, terms): (Option<Offer>, Option<Terms>),
         link: Link,
     ) -> Self {
-        Self { caller, called, local, span: Span::current(), offer, terms, link: Some(link) }
+        Self { caller, called, forked, local, span: Span::current(), offer, terms, link: Some(link) }
     }
 
     /// Answers with 200.
@@ -74,9 +78,7 @@ impl Incoming {
     /// * returns — the call, and what was settled; nothing yet if they want our offer, which stands in the 200: then
     ///   [`LegEvent::Settled`] or [`LegEvent::NoAnswer`] follows the ACK.
     pub fn answer(mut self, media: SocketAddr) -> Result<(Answered, Option<Agreed>), AnswerError> {
-        let stack = |error: &dyn std::fmt::Display| AnswerError::Stack(error.to_string());
-        let Some(link) = self.link.take() else { return Err(stack(&"the call is gone")) };
-        let leg = &link.leg;
+        let link = self.link.take().ok_or_else(gone)?;
         let mut session = Session::new(link.shared.session_number(), media);
         let (text, agreed) = match &self.offer {
             None => (session.offer(), None),
@@ -84,16 +86,32 @@ impl Incoming {
                 Ok((text, agreed)) => (text, Some(agreed)),
                 Err(error) => {
                     self.link = Some(link);
-                    return Err(stack(&error));
+                    return Err(AnswerError::Stack(error.to_string()));
                 }
             },
         };
-        *leg.session() = Some(session);
         if agreed.is_none() {
-            leg.set_offered();
+            link.leg.set_offered();
         }
+        Ok((self.accept(link, Talk::Plain(session), text)?, agreed))
+    }
+
+    /// Answers a forked call with 200.
+    ///
+    /// * `media` — where we want to hear the caller and the operator, addresses of one machine that the switch can reach.
+    pub fn answer_fork(mut self, media: [SocketAddr; 2]) -> Result<(Answered, Forked), AnswerError> {
+        let (link, offer) = (self.link.take().ok_or_else(gone)?, self.offer.take().ok_or_else(gone)?);
+        let mut session = ForkSession::new(link.shared.session_number(), media);
+        let sides = link.leg.story().map_or([None; 2], |story| story.sides(&offer, [None; 2]));
+        let (text, forked) = session.answer(&offer, sides);
+        Ok((self.accept(link, Talk::Fork(session), text)?, forked))
+    }
+
+    fn accept(&mut self, link: Link, talk: Talk, text: String) -> Result<Answered, AnswerError> {
+        let (leg, forks) = (&link.leg, matches!(talk, Talk::Fork(_)));
+        *leg.session() = Some(talk);
         let mut headers = vec![Header::ContentType("application/sdp".into()), checks::allow()];
-        headers.extend(checks::timer_headers(self.terms));
+        headers.extend(checks::timer_headers(self.terms, forks));
         leg.start_timer(self.terms);
         let queued = leg.dialog.accept(Some(headers), Some(text.into_bytes()));
         // accept() only queues the 200; the caller may have given up meanwhile.
@@ -101,11 +119,10 @@ impl Incoming {
             return Err(AnswerError::Cancelled);
         }
         if let Err(error) = queued {
-            let error = stack(&kind_of(&error));
             self.link = Some(link);
-            return Err(error);
+            return Err(AnswerError::Stack(kind_of(&error).into()));
         }
-        Ok((Answered { link, over: false }, agreed))
+        Ok(Answered { link, over: false })
     }
 
     /// Refuses. 503 carries Retry-After.
@@ -137,6 +154,10 @@ impl Incoming {
     }
 }
 
+fn gone() -> AnswerError {
+    AnswerError::Stack("the call is gone".into())
+}
+
 impl Drop for Incoming {
     fn drop(&mut self) {
         self.end(503);
@@ -149,6 +170,11 @@ impl Answered {
         let event = self.link.events.recv().await.unwrap_or(LegEvent::Ended(LegEnd::Failed));
         self.over |= matches!(event, LegEvent::Ended(_));
         event
+    }
+
+    /// Who speaks in a forked call, as far as the switch has told by now.
+    pub fn parties(&self) -> Option<Parties> {
+        self.link.leg.parties()
     }
 
     /// Sends BYE in the background: a vanished phone keeps it waiting for 32 s, the call need not.

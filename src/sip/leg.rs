@@ -29,7 +29,8 @@ use super::{
     endpoint::{Shared, answer},
     kind_of,
     refresh::Refresh,
-    sdp::{Description, Session},
+    sdp::{Description, ForkSession, Session},
+    siprec::{self, Parties, Said, Story},
     timer::{Due, Terms, Timer},
 };
 use crate::clock::Clock;
@@ -43,7 +44,9 @@ pub(super) struct Leg {
     /// The TCP or TLS connection it came over; cancelled when that is gone.
     pub(super) flow: Option<CancellationToken>,
     /// Empty until we answer.
-    session: Mutex<Option<Session>>,
+    session: Mutex<Option<Talk>>,
+    /// What the switch has said that forks this call to us.
+    pub(super) fork: Option<Mutex<Story>>,
     /// Our offer is in the 200; their answer comes with the ACK.
     offered: AtomicBool,
     /// A re-INVITE of theirs is not finished.
@@ -61,28 +64,71 @@ pub(super) struct Leg {
     events: mpsc::Sender<LegEvent>,
 }
 
+/// Our side of offer and answer.
+pub(super) enum Talk {
+    Plain(Session),
+    Fork(ForkSession),
+}
+
+impl Talk {
+    /// What we said last.
+    pub(super) fn again(&self) -> Option<String> {
+        match self {
+            Self::Plain(session) => session.again(),
+            Self::Fork(session) => session.again(),
+        }
+    }
+
+    /// Our offer, where they want one.
+    fn offer(&mut self) -> String {
+        match self {
+            Self::Plain(session) => session.offer(),
+            // Answered, so it has said something.
+            Self::Fork(session) => session.again().unwrap_or_default(),
+        }
+    }
+
+    /// Takes their answer to [`Talk::offer`].
+    fn accept(&mut self, answer: &Description) -> Option<LegEvent> {
+        match self {
+            Self::Plain(session) => session.accept(answer).ok().map(LegEvent::Settled),
+            Self::Fork(session) => Some(LegEvent::SettledFork(session.accept(answer))),
+        }
+    }
+
+    /// Takes their answer to [`Talk::again`].
+    pub(super) fn accept_again(&mut self, answer: &Description) -> Option<LegEvent> {
+        match self {
+            Self::Plain(session) => session.accept_again(answer).ok().map(LegEvent::Settled),
+            Self::Fork(session) => Some(LegEvent::SettledFork(session.accept(answer))),
+        }
+    }
+}
+
 /// An answer within the dialog, and what it settles once it is out.
 struct Verdict {
     status: StatusCode,
     headers: Vec<Header>,
     body: Option<Vec<u8>>,
-    event: Option<LegEvent>,
+    events: Vec<LegEvent>,
     /// Of a 2xx.
     terms: Option<Terms>,
 }
 
 impl From<Refusal> for Verdict {
     fn from(Refusal(status, headers): Refusal) -> Self {
-        Self { status, headers, body: None, event: None, terms: None }
+        Self { status, headers, body: None, events: Vec::new(), terms: None }
     }
 }
 
 impl Leg {
     /// * `flow` — cancelled when the connection it came over is gone; nothing for UDP.
+    /// * `fork` — what the switch says that forks this call to us.
     pub(super) fn new(
         dialog: InviteDialog,
         cseq: u32,
         flow: Option<CancellationToken>,
+        fork: Option<Story>,
         clock: Clock,
     ) -> (Arc<Self>, mpsc::Receiver<LegEvent>) {
         let (events, receiver) = mpsc::channel(EVENTS);
@@ -90,6 +136,7 @@ impl Leg {
             dialog,
             flow,
             session: Mutex::new(None),
+            fork: fork.map(Mutex::new),
             offered: AtomicBool::new(false),
             reinviting: AtomicBool::new(false),
             ours: AtomicBool::new(false),
@@ -103,8 +150,17 @@ impl Leg {
         (Arc::new(leg), receiver)
     }
 
-    pub(super) fn session(&self) -> MutexGuard<'_, Option<Session>> {
+    pub(super) fn session(&self) -> MutexGuard<'_, Option<Talk>> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn story(&self) -> Option<MutexGuard<'_, Story>> {
+        Some(self.fork.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Who speaks in a forked call, as far as the switch has told.
+    pub(super) fn parties(&self) -> Option<Parties> {
+        Some(self.story()?.parties().clone())
     }
 
     fn timer(&self) -> MutexGuard<'_, Timer> {
@@ -140,14 +196,14 @@ impl Leg {
                         }
                     }
                     Some(DialogState::Updated(_, request, handle)) => {
-                        let Verdict { status, headers, body, event, terms } = self.negotiate(&request);
+                        let Verdict { status, headers, body, events, terms } = self.negotiate(&request);
                         let taken = status == StatusCode::OK;
                         if handle.respond(status, Some(headers), body).await.is_err() {
                             debug!("the re-INVITE was gone before its answer");
                         } else if taken {
                             self.refreshed_by(&request, terms);
                         }
-                        if let Some(event) = event {
+                        for event in events {
                             self.tell(event).await;
                         }
                     }
@@ -196,14 +252,19 @@ impl Leg {
     fn take_answer(&self) -> LegEvent {
         let body = self.dialog.last_remote_ack().map(|ack| ack.body).unwrap_or_default();
         let answer = Description::parse(&body).ok();
-        let settled = answer.and_then(|answer| self.session().as_mut()?.accept(&answer).ok());
-        settled.map_or(LegEvent::NoAnswer, LegEvent::Settled)
+        let settled = answer.and_then(|answer| self.session().as_mut()?.accept(&answer));
+        settled.unwrap_or(LegEvent::NoAnswer)
+    }
+
+    /// Reads what a request within the dialog offers and tells.
+    fn read(&self, request: &Request) -> Result<Said, Refusal> {
+        if self.fork.is_some() { siprec::read(request) } else { Ok(Said::plain(checks::offer(request)?)) }
     }
 
     /// Answers a new offer within the dialog; without one makes ours.
     fn negotiate(&self, request: &Request) -> Verdict {
-        let checked = checks::session_timer(request).and_then(|terms| Ok((terms, checks::offer(request)?)));
-        let (terms, offer) = match checked {
+        let checked = checks::session_timer(request).and_then(|terms| Ok((terms, self.read(request)?)));
+        let (terms, said) = match checked {
             Ok(checked) => checked,
             Err(refusal) => return refusal.into(),
         };
@@ -211,21 +272,36 @@ impl Leg {
         let Some(session) = session.as_mut() else {
             return Refusal(StatusCode::ServerInternalError, Vec::new()).into();
         };
-        let (body, event) = match offer {
-            None if request.method == Method::Update => (None, None),
-            None => {
+        let mut story = self.story();
+        let mut events = Vec::new();
+        if story.as_mut().is_some_and(|story| story.take(&said)) {
+            events.push(LegEvent::Told);
+        }
+        let text = match (&said.offer, session) {
+            (None, _) if request.method == Method::Update => None,
+            (None, session) => {
                 self.set_offered();
-                (Some(session.offer().into_bytes()), None)
+                Some(session.offer())
             }
-            Some(offer) => match session.answer(&offer) {
-                Ok((text, agreed)) => (Some(text.into_bytes()), Some(LegEvent::Settled(agreed))),
+            (Some(offer), Talk::Plain(session)) => match session.answer(offer) {
+                Ok((text, agreed)) => {
+                    events.push(LegEvent::Settled(agreed));
+                    Some(text)
+                }
                 Err(_) => return Refusal(StatusCode::NotAcceptableHere, Vec::new()).into(),
             },
+            (Some(offer), Talk::Fork(session)) => {
+                let sides = story.map_or([None; 2], |story| story.sides(offer, session.taken()));
+                let (text, forked) = session.answer(offer, sides);
+                events.push(LegEvent::SettledFork(forked));
+                Some(text)
+            }
         };
+        let body = text.map(String::into_bytes);
         let mut headers = vec![checks::allow()];
-        headers.extend(checks::timer_headers(terms));
+        headers.extend(checks::timer_headers(terms, self.fork.is_some()));
         headers.extend(body.as_ref().map(|_| Header::ContentType("application/sdp".into())));
-        Verdict { status: StatusCode::OK, headers, body, event, terms }
+        Verdict { status: StatusCode::OK, headers, body, events, terms }
     }
 
     /// A 2xx went out to a re-INVITE or UPDATE: the session's time begins anew, and later requests go to their new Contact
@@ -264,7 +340,7 @@ impl Leg {
                     Ok(())
                 }
             },
-            Method::Options => answer(tx, super::endpoint::capabilities()).await,
+            Method::Options => answer(tx, super::endpoint::capabilities(self.fork.is_some())).await,
             _ => answer(tx, Refusal(StatusCode::MethodNotAllowed, vec![checks::allow()])).await,
         }
     }
@@ -280,17 +356,21 @@ impl Leg {
 
     /// UPDATE (RFC 3311): with an offer where none is open, without one at any time after the ACK.
     async fn update(&self, mut tx: Transaction, wait: u32) -> rsipstack::Result<()> {
-        let offers = !tx.original.body.is_empty();
+        // Metadata alone offer nothing.
+        let offers = match self.read(&tx.original) {
+            Ok(said) => said.offer.is_some(),
+            Err(_) => !tx.original.body.is_empty(),
+        };
         if offers && self.ours.load(Ordering::Acquire) {
             return answer(tx, Refusal(StatusCode::RequestPending, Vec::new())).await;
         }
         if !self.dialog.state().is_confirmed() || (offers && !self.settled()) {
             return answer(tx, Refusal::later(StatusCode::ServerInternalError, wait)).await;
         }
-        if let Err(refusal) = checks::demands(&tx.original) {
+        if let Err(refusal) = checks::demands(&tx.original, self.fork.is_some()) {
             return answer(tx, refusal).await;
         }
-        let Verdict { status, mut headers, body, event, terms } = self.negotiate(&tx.original);
+        let Verdict { status, mut headers, body, events, terms } = self.negotiate(&tx.original);
         let taken = status == StatusCode::OK;
         if taken && let Some(contact) = self.dialog.snapshot().local_contact {
             headers.push(typed::Contact::from(contact).into());
@@ -299,7 +379,7 @@ impl Leg {
         if taken {
             self.refreshed_by(&tx.original, terms);
         }
-        if let Some(event) = event {
+        for event in events {
             self.tell(event).await;
         }
         Ok(())
@@ -313,9 +393,9 @@ impl Leg {
         if !self.settled() {
             return answer(tx, Refusal::later(StatusCode::ServerInternalError, wait)).await;
         }
-        let verdict = checks::demands(&tx.original)
+        let verdict = checks::demands(&tx.original, self.fork.is_some())
             .and_then(|()| checks::session_timer(&tx.original))
-            .and_then(|_| checks::offer(&tx.original));
+            .and_then(|_| self.read(&tx.original));
         if let Err(refusal) = verdict {
             return answer(tx, refusal).await;
         }

@@ -5,7 +5,8 @@
 //! [`LegEvent`]s end with exactly one [`LegEvent::Ended`]. Transactions, retransmissions and dialogs are those of
 //! `rsipstack`, which is known in this room only; what it leaves open is closed here: `datagram` mends and refuses
 //! raw messages before its parser, `stream` gives it connections, `merged` finds merged requests, `leg` orders what
-//! happens within a dialog, `timer` sees to it that a dialog whose other side has vanished ends (RFC 4028).
+//! happens within a dialog, `timer` sees to it that a dialog whose other side has vanished ends (RFC 4028). `siprec` reads
+//! what a switch says that forks its calls to us (RFC 7866).
 
 mod checks;
 mod datagram;
@@ -19,6 +20,7 @@ mod merged;
 mod refresh;
 mod screen;
 pub mod sdp;
+mod siprec;
 mod socket;
 mod stream;
 #[cfg(test)]
@@ -33,6 +35,7 @@ use std::{
 
 pub use endpoint::Endpoint;
 pub use incoming::{AnswerError, Answered, Incoming};
+pub use siprec::{Forks, Parties};
 
 use crate::tls::Acceptor;
 
@@ -51,6 +54,8 @@ pub struct SipSettings {
     pub numbers: Vec<String>,
     /// The city's own, `0635`; may be empty.
     pub area_code: String,
+    /// Switches that may fork their calls to us.
+    pub forks: Forks,
     /// Calls at once; the next one hears 503 with Retry-After.
     pub max_calls: usize,
     /// The protocol's T1 (RFC 3261 §17); a 200 without ACK is given up after 64 of them.
@@ -88,6 +93,7 @@ impl SipSettings {
             advertise: None,
             numbers,
             area_code: String::new(),
+            forks: Forks::default(),
             max_calls,
             t1: Self::T1,
             streams: StreamLimits::default(),
@@ -136,6 +142,10 @@ pub enum LegEvent {
     Acked,
     /// Offer and answer settled something new: the answer to our offer came with the ACK, or they changed the session.
     Settled(sdp::Agreed),
+    /// The same of a forked call.
+    SettledFork(sdp::Forked),
+    /// The switch said more about who speaks: [`Answered::parties`].
+    Told,
     /// We offered, and the ACK brought no answer we can use; hang up.
     NoAnswer,
     /// A key sent by INFO (`application/dtmf-relay`).

@@ -15,8 +15,8 @@ use super::{
     LegEvent, checks,
     endpoint::Shared,
     kind_of,
-    leg::Leg,
-    sdp::{Description, Session},
+    leg::{Leg, Talk},
+    sdp::Description,
     timer::{MIN_SE, Refreshed, Terms},
 };
 
@@ -65,7 +65,7 @@ impl Refresh {
     }
 
     async fn reinvite(&self) -> (Refreshed, Option<LegEvent>) {
-        let Some(offer) = self.leg.session().as_ref().and_then(Session::again) else {
+        let Some(offer) = self.leg.session().as_ref().and_then(Talk::again) else {
             return (Refreshed::Refused, None);
         };
         let mut headers = self.headers();
@@ -83,14 +83,14 @@ impl Refresh {
         let outcome = self.outcome(response.as_ref());
         let settled = response.filter(|_| matches!(outcome, Refreshed::Done(_))).and_then(|response| {
             let answer = Description::parse(&response.body).ok()?;
-            self.leg.session().as_mut()?.accept_again(&answer).ok()
+            self.leg.session().as_mut()?.accept_again(&answer)
         });
-        (outcome, settled.map(LegEvent::Settled))
+        (outcome, settled)
     }
 
     fn headers(&self) -> Vec<Header> {
         vec![
-            Header::Supported(checks::TIMER.into()),
+            checks::supported(self.leg.fork.is_some()),
             Header::SessionExpires(format!("{};refresher=uac", self.interval.as_secs()).into()),
             Header::MinSE(MIN_SE.to_string().into()),
             checks::allow(),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{
-        call::{Direction, EndReason, RecordingState},
+        call::{Direction, EndReason, Fork, Origin, RecordingState},
         ids::{CallId, CaseId},
         time::UnixMs,
     },
@@ -26,8 +26,11 @@ pub struct CallRow {
     /// Digits; none when withheld.
     pub caller: Option<Private<String>>,
     pub called: String,
+    pub origin: Origin,
     /// Extension of the seat that took it; none while the line answers by itself.
     pub seat: Option<String>,
+    /// What the switch calls it that forked it to us.
+    pub session_id: Option<String>,
     pub started: UnixMs,
     pub answered: Option<UnixMs>,
     pub ended: Option<UnixMs>,
@@ -66,7 +69,9 @@ impl CallRow {
             direction,
             caller,
             called,
+            origin: Origin::Line,
             seat: None,
+            session_id: None,
             started: at,
             answered: None,
             ended: None,
@@ -84,6 +89,13 @@ impl CallRow {
     pub fn found_by(self, caller_hash: Option<String>) -> Self {
         Self { caller_hash, ..self }
     }
+
+    /// The same, forked to us by a switch that said this.
+    #[must_use]
+    pub fn forked(self, fork: Option<&Fork>) -> Self {
+        let Some(fork) = fork else { return self };
+        Self { origin: fork.origin(), seat: fork.seat.clone(), session_id: fork.session_id.clone(), ..self }
+    }
 }
 
 impl Tx {
@@ -93,8 +105,8 @@ impl Tx {
     pub async fn add_call(&mut self, call: &CallRow) -> Result<bool, StoreError> {
         let recording = call.recording.as_ref();
         let done = sql("INSERT INTO calls (id, direction, caller, called, seat, started, answered, ended, end_reason,
-                 recording_state, recording_key, sha256, samples, case_id, hold, caller_hash)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+                 recording_state, recording_key, sha256, samples, case_id, hold, caller_hash, origin, session_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
              ON CONFLICT (id) DO NOTHING")
         .bind(call.id.to_string())
         .bind(word(&call.direction))
@@ -112,6 +124,8 @@ impl Tx {
         .bind(call.case_id.map(|id| id.to_string()))
         .bind(i64::from(call.hold))
         .bind(&call.caller_hash)
+        .bind(word(&call.origin))
+        .bind(&call.session_id)
         .execute(self.connection())
         .await
         .map_err(StoreError::at("adding a call"))?;
@@ -127,6 +141,22 @@ impl Tx {
             .execute(self.connection())
             .await
             .map_err(StoreError::at("answering a call"))?;
+        Ok(())
+    }
+
+    /// The switch that forked the call to us said more about it in mid-call.
+    pub async fn call_told(&mut self, call: &CallRow) -> Result<(), StoreError> {
+        sql("UPDATE calls SET caller = $2, caller_hash = $3, called = $4, seat = $5, session_id = $6, origin = $7 WHERE id = $1")
+            .bind(call.id.to_string())
+            .bind(call.caller.as_ref().map(|caller| caller.reveal().clone()))
+            .bind(&call.caller_hash)
+            .bind(&call.called)
+            .bind(&call.seat)
+            .bind(&call.session_id)
+            .bind(word(&call.origin))
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::at("noting what a switch said of a call"))?;
         Ok(())
     }
 
@@ -283,6 +313,8 @@ pub(super) struct Row {
     case_id: Option<String>,
     hold: i64,
     caller_hash: Option<String>,
+    origin: String,
+    session_id: Option<String>,
 }
 
 impl Row {
@@ -298,7 +330,9 @@ impl Row {
             direction: from_word(AT, self.direction)?,
             caller: self.caller.map(Private),
             called: self.called,
+            origin: from_word(AT, self.origin)?,
             seat: self.seat,
+            session_id: self.session_id,
             started: UnixMs(self.started),
             answered: self.answered.map(UnixMs),
             ended: self.ended.map(UnixMs),

@@ -36,6 +36,7 @@ migrations! {
     5 "0005_events"
     6 "0006_cases"
     7 "0007_calendar"
+    8 "0008_forked"
 }
 
 /// The newest migration.

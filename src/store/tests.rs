@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{
-        call::{Direction, EndReason, RecordingState},
+        call::{Direction, EndReason, Fork, Origin, RecordingState},
         ids::{CallId, CaseId},
         time::UnixMs,
         transcript::{Channel, Transcript, Utterance},
@@ -47,6 +47,19 @@ on_every_database! {
         };
         assert_eq!(kept, expected);
         assert!(test.store.open_calls(UnixMs(i64::MAX)).await.expect("a look").is_empty());
+    }
+
+    async fn what_a_switch_says_of_a_call_in_its_middle_is_kept(test: TestStore) {
+        let call = call(&test).forked(Some(&Fork::default()));
+        let fork = Fork { seat: Some("8001".into()), session_id: Some("cs-77".into()), told: true };
+        let told = CallRow { caller: Some(Private("13900000000".into())), caller_hash: Some("ab".into()), ..call.clone() };
+        let told = told.forked(Some(&fork));
+        let mut tx = test.store.begin().await.expect("a writer");
+        tx.add_call(&call).await.expect("added");
+        assert_eq!(tx.call(call.id).await.expect("a look").map(|it| it.origin), Some(Origin::ForkedUntold));
+        tx.call_told(&told).await.expect("told");
+        tx.commit().await.expect("committed");
+        assert_eq!(test.store.call(call.id).await.expect("a look"), Some(told));
     }
 
     async fn what_is_not_committed_leaves_nothing(test: TestStore) {

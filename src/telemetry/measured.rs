@@ -59,6 +59,14 @@ const ALL: &[(&str, Kind, Unit, &str)] = &[
         "SIP connections refused because their address had too many",
     ),
     ("hotline_sip_handshakes_failed_total", Counter, Unit::Count, "TLS handshakes of SIP connections that failed"),
+    ("hotline_siprec_refused_total", Counter, Unit::Count, "Forked calls refused because their sender is not trusted"),
+    (
+        "hotline_siprec_untold_total",
+        Counter,
+        Unit::Count,
+        "Forked calls that did not say who speaks in words that can be read",
+    ),
+    ("hotline_siprec_unreadable_total", Counter, Unit::Count, "Metadata of forked calls that could not be read"),
     // Media.
     ("hotline_rtp_packets_total", Counter, Unit::Count, "RTP packets of ended calls, by fate"),
     ("hotline_media_events_lost_total", Counter, Unit::Count, "Events of a leg that nobody took in time"),

@@ -277,6 +277,7 @@ impl House {
             called: "12345".into(),
             direction: Direction::Inbound,
             started: NINE,
+            fork: None,
         };
         let mut tap = self.archive.start(facts).await.expect("a recording begins");
         let said = sip_test::audio::tone(440.0, 0.5, (SECONDS * 8_000) as usize);

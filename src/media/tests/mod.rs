@@ -1,5 +1,6 @@
 //! The room as a whole: a leg in simulated time, and the plane on real sockets.
 
+mod fork;
 mod leg;
 mod wire;
 
@@ -65,6 +66,7 @@ fn facts(call: CallId) -> CallFacts {
         called: "12345".into(),
         direction: Direction::Inbound,
         started: UnixMs(1_000),
+        fork: None,
     }
 }
 

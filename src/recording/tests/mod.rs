@@ -54,6 +54,7 @@ impl House {
             called: "12345".into(),
             direction: Direction::Inbound,
             started: NOON,
+            fork: None,
         };
         let mut tap = self.archive.start(facts).await.expect("room");
         tap.began(UnixMs(NOON.0 + 500));

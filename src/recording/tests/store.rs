@@ -97,6 +97,7 @@ fn facts(call: CallId) -> CallFacts {
         called: "12345".into(),
         direction: Direction::Inbound,
         started: NOON,
+        fork: None,
     }
 }
 

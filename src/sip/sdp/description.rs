@@ -10,6 +10,8 @@ const LONGEST: usize = 16 * 1024;
 const MOST_STREAMS: usize = 16;
 /// Most formats kept of an m-line; the rest is not looked at.
 const MOST_FORMATS: usize = 32;
+/// Longest `a=label` kept, bytes.
+const LONGEST_LABEL: usize = 64;
 
 /// Why a body is no session description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +48,8 @@ pub struct Media {
     address: Option<IpAddr>,
     direction: Option<Direction>,
     names: Vec<(u8, String)>,
+    /// `a=label` (RFC 4574): what metadata call this stream.
+    pub(super) label: Option<String>,
 }
 
 /// An offer or an answer.
@@ -135,7 +139,13 @@ impl Description {
         self.streams.iter().enumerate().find_map(usable).ok_or(NoCommonCodec)
     }
 
-    fn agree(&self, stream: &Media) -> Option<Agreed> {
+    /// The audio streams we could take: index of the m-line, label.
+    pub fn usable(&self) -> Vec<(usize, Option<&str>)> {
+        let streams = self.streams.iter().enumerate().filter(|(_, stream)| self.agree(stream).is_some());
+        streams.map(|(index, stream)| (index, stream.label.as_deref())).collect()
+    }
+
+    pub(super) fn agree(&self, stream: &Media) -> Option<Agreed> {
         if stream.port == 0 || stream.kind != "audio" || stream.protocol != "RTP/AVP" {
             return None;
         }
@@ -165,10 +175,14 @@ impl Media {
             return None;
         }
         let (kind, protocol) = (kind.to_owned(), protocol.to_owned());
-        Some(Self { kind, port, protocol, formats, address: None, direction: None, names: Vec::new() })
+        Some(Self { kind, port, protocol, formats, address: None, direction: None, names: Vec::new(), label: None })
     }
 
     fn attribute(&mut self, value: &str) {
+        if let Some(label) = value.strip_prefix("label:").map(str::trim) {
+            let fits = (1..=LONGEST_LABEL).contains(&label.len()) && label.bytes().all(|byte| byte.is_ascii_graphic());
+            self.label = fits.then(|| label.to_owned());
+        }
         let Some(map) = value.strip_prefix("rtpmap:") else { return };
         let Some((number, name)) = map.trim().split_once(char::is_whitespace) else { return };
         let Ok(number) = number.parse() else { return };

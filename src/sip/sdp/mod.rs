@@ -4,11 +4,13 @@
 //! refuses every stream but one audio stream with port 0. Our `o=` version grows by one with each change and only then.
 
 mod description;
+mod fork;
 mod session;
 
 use std::net::SocketAddr;
 
 pub use description::{Description, Direction, Media, SdpError};
+pub use fork::ForkSession;
 pub use session::Session;
 
 /// What they sent us: an offer, or the answer to ours.
@@ -55,6 +57,13 @@ pub struct Agreed {
     pub send: bool,
     /// They may send to us.
     pub receive: bool,
+}
+
+/// What was settled about the two streams of a call that a switch forks to us; nothing for a side without one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forked {
+    pub caller: Option<Agreed>,
+    pub operator: Option<Agreed>,
 }
 
 /// They have no audio stream in a codec of ours at an address we can reach: 488.

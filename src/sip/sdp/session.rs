@@ -13,18 +13,25 @@ const OUR_EVENTS: u8 = 101;
 /// Writes our descriptions and remembers what the last one said.
 #[derive(Debug)]
 pub struct Session {
+    words: Words,
+    media: SocketAddr,
+    settled: Option<Agreed>,
+}
+
+/// The lines that every description of one call begins with.
+#[derive(Debug)]
+pub(super) struct Words {
     id: u64,
     version: u64,
-    media: SocketAddr,
+    address: IpAddr,
     said: Option<String>,
-    settled: Option<Agreed>,
 }
 
 impl Session {
     /// * `id` — the session's number in `o=`, random and the same for the whole call.
     /// * `media` — where we want to hear them, an address they can reach.
     pub fn new(id: u64, media: SocketAddr) -> Self {
-        Self { id, version: 1, media, said: None, settled: None }
+        Self { words: Words::new(id, media.ip()), media, settled: None }
     }
 
     /// Answers their offer. A refused offer changes nothing.
@@ -34,22 +41,23 @@ impl Session {
         let mut streams = String::new();
         for (index, stream) in offer.streams.iter().enumerate() {
             if index == taken {
-                self.write_audio(&mut streams, &[(agreed.payload_type, agreed.codec)], agreed.telephone_event);
+                let codecs = [(agreed.payload_type, agreed.codec)];
+                write_audio(&mut streams, self.media.port(), &codecs, agreed.telephone_event);
                 line(&mut streams, format_args!("a={}", Direction::of(agreed.send, agreed.receive).name()));
             } else {
                 refuse(&mut streams, stream);
             }
         }
-        Ok((self.say(&offer.time, &streams), agreed))
+        Ok((self.words.say(&offer.time, &streams), agreed))
     }
 
     /// Our own offer, for an INVITE without one: both codecs, both ways.
     pub fn offer(&mut self) -> String {
         let mut streams = String::new();
         let codecs = [Codec::Pcma, Codec::Pcmu].map(|codec| (codec.static_number(), codec));
-        self.write_audio(&mut streams, &codecs, Some(OUR_EVENTS));
+        write_audio(&mut streams, self.media.port(), &codecs, Some(OUR_EVENTS));
         line(&mut streams, format_args!("a=sendrecv"));
-        self.say("0 0", &streams)
+        self.words.say("0 0", &streams)
     }
 
     /// Takes their answer to [`Session::offer`].
@@ -63,18 +71,13 @@ impl Session {
 
     /// What we said last, in the same words and with the same version: an offer that changes nothing (RFC 4028 §7.4).
     pub fn again(&self) -> Option<String> {
-        let address = self.media.ip();
-        Some(format!("v=0\r\n{}\r\n{}", self.origin(address), self.said.as_ref()?))
+        self.words.again()
     }
 
     /// Takes their answer to [`Session::again`]; ours may have several streams by now.
     pub fn accept_again(&mut self, answer: &Description) -> Result<Agreed, NoCommonCodec> {
         let (_, agreed) = answer.choose()?;
         Ok(self.settle(agreed))
-    }
-
-    fn origin(&self, address: IpAddr) -> String {
-        format!("o=- {} {} IN {} {address}", self.id, self.version, family(address))
     }
 
     /// Keeps the address of before the hold where theirs is 0.0.0.0.
@@ -87,31 +90,48 @@ impl Session {
         self.settled = Some(agreed);
         agreed
     }
+}
 
-    fn write_audio(&self, out: &mut String, codecs: &[(u8, Codec)], events: Option<u8>) {
-        let numbers = codecs.iter().map(|(number, _)| *number).chain(events);
-        let numbers: Vec<String> = numbers.map(|number| number.to_string()).collect();
-        line(out, format_args!("m=audio {} RTP/AVP {}", self.media.port(), numbers.join(" ")));
-        for (number, codec) in codecs {
-            line(out, format_args!("a=rtpmap:{number} {}/8000", codec.name()));
-        }
-        if let Some(number) = events {
-            line(out, format_args!("a=rtpmap:{number} telephone-event/8000"));
-            line(out, format_args!("a=fmtp:{number} 0-15"));
-        }
-        line(out, format_args!("a=ptime:20"));
+impl Words {
+    pub(super) fn new(id: u64, address: IpAddr) -> Self {
+        Self { id, version: 1, address, said: None }
     }
 
-    fn say(&mut self, time: &str, streams: &str) -> String {
-        let address = self.media.ip();
+    /// A description of these streams; its version grows if it is another than the last.
+    pub(super) fn say(&mut self, time: &str, streams: &str) -> String {
+        let address = self.address;
         let rest = format!("s=-\r\nc=IN {} {address}\r\nt={time}\r\n{streams}", family(address));
         if self.said.as_ref().is_some_and(|said| *said != rest) {
             self.version += 1;
         }
-        let text = format!("v=0\r\n{}\r\n{rest}", self.origin(address));
+        let text = format!("v=0\r\n{}\r\n{rest}", self.origin());
         self.said = Some(rest);
         text
     }
+
+    /// The last description once more.
+    pub(super) fn again(&self) -> Option<String> {
+        Some(format!("v=0\r\n{}\r\n{}", self.origin(), self.said.as_ref()?))
+    }
+
+    fn origin(&self) -> String {
+        format!("o=- {} {} IN {} {}", self.id, self.version, family(self.address), self.address)
+    }
+}
+
+/// The m-line of a stream we take, and what it may carry.
+pub(super) fn write_audio(out: &mut String, port: u16, codecs: &[(u8, Codec)], events: Option<u8>) {
+    let numbers = codecs.iter().map(|(number, _)| *number).chain(events);
+    let numbers: Vec<String> = numbers.map(|number| number.to_string()).collect();
+    line(out, format_args!("m=audio {port} RTP/AVP {}", numbers.join(" ")));
+    for (number, codec) in codecs {
+        line(out, format_args!("a=rtpmap:{number} {}/8000", codec.name()));
+    }
+    if let Some(number) = events {
+        line(out, format_args!("a=rtpmap:{number} telephone-event/8000"));
+        line(out, format_args!("a=fmtp:{number} 0-15"));
+    }
+    line(out, format_args!("a=ptime:20"));
 }
 
 const fn family(address: IpAddr) -> &'static str {
@@ -121,13 +141,13 @@ const fn family(address: IpAddr) -> &'static str {
     }
 }
 
-fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+pub(super) fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _ = write!(out, "{text}\r\n");
 }
 
 /// Port 0 refuses a stream; kind, protocol and formats stay as they were.
-fn refuse(out: &mut String, stream: &Media) {
+pub(super) fn refuse(out: &mut String, stream: &Media) {
     line(out, format_args!("m={} 0 {} {}", stream.kind, stream.protocol, stream.formats.join(" ")));
 }
 

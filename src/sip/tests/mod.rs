@@ -3,6 +3,7 @@
 mod addresses;
 mod dialog;
 mod phone;
+mod siprec;
 mod streams;
 mod timers;
 

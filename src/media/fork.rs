@@ -1,0 +1,169 @@
+//! The two streams of a call that a switch forks to us, as a value: we listen to both on one clock and say nothing.
+
+use std::{collections::VecDeque, net::SocketAddr, time::Instant};
+
+use super::{
+    LegStats, MediaCommand, MediaEvent, RemoteMedia,
+    inbound::{Inbound, News},
+    leg::Leg,
+    recorder::Recorder,
+};
+use crate::domain::{ids::CallId, time::UnixMs, transcript::Channel};
+
+/// The media side of one forked call.
+#[derive(Debug)]
+pub struct Fork {
+    call: CallId,
+    /// The caller's stream and the operator's.
+    sides: [Side; 2],
+    recorder: Recorder,
+    heard: bool,
+    /// [`MediaEvent::Silent`] was told.
+    silent: bool,
+    events: VecDeque<MediaEvent>,
+    next_advance: Instant,
+}
+
+#[derive(Debug)]
+struct Side {
+    inbound: Inbound,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The switch has no such stream, or no longer.
+    Absent,
+    /// It says that nothing will come for a while.
+    Held,
+    /// Sound has to come.
+    Due,
+}
+
+impl Fork {
+    /// Events that wait to be fetched; the shard fetches after every step.
+    const EVENTS: usize = 64;
+
+    /// * `epoch` — any time; positions count from it.
+    /// * `ssrcs` — ours, random; we send nothing under them.
+    pub fn new(call: CallId, epoch: Instant, ssrcs: [u32; 2]) -> Self {
+        let side = |channel, ssrc| Side { inbound: Inbound::new(channel, ssrc), state: State::Absent };
+        Self {
+            call,
+            sides: [side(Channel::Caller, ssrcs[0]), side(Channel::Operator, ssrcs[1])],
+            recorder: Recorder::new(epoch),
+            heard: false,
+            silent: false,
+            events: VecDeque::with_capacity(Self::EVENTS),
+            next_advance: epoch,
+        }
+    }
+
+    /// Carries out a command that was given at `at`. `Close` ends the recording; the shard then drops the fork.
+    ///
+    /// * `wall` — the same moment in wall time.
+    pub fn handle_command(&mut self, command: MediaCommand, at: Instant, wall: UnixMs) {
+        match command {
+            MediaCommand::Listen(sides) => {
+                self.silent = false;
+                for (side, media) in self.sides.iter_mut().zip(sides) {
+                    side.listen(media, at, &mut self.recorder);
+                }
+                self.pass_on();
+            }
+            MediaCommand::Record(tap) => self.recorder.begin(tap, at, wall),
+            MediaCommand::Close => self.recorder.end(at),
+            // Nothing is said in a forked call.
+            MediaCommand::Connect(_) | MediaCommand::Play(_) | MediaCommand::StopPlaying => {}
+        }
+    }
+
+    /// Takes a datagram from the RTP port of the caller's stream (0) or the operator's (1).
+    pub fn handle_rtp(&mut self, side: usize, at: Instant, from: SocketAddr, datagram: &mut [u8]) {
+        self.sides[side].inbound.handle_rtp(at, from, datagram, &mut self.recorder);
+        self.pass_on();
+    }
+
+    /// Takes a datagram from the RTCP port of a stream.
+    pub fn handle_rtcp(&mut self, side: usize, at: Instant, from: SocketAddr) {
+        self.sides[side].inbound.handle_rtcp(at, from);
+    }
+
+    /// Counts a datagram that was longer than any we take.
+    pub fn handle_oversized(&mut self, side: usize) {
+        self.sides[side].inbound.handle_oversized();
+    }
+
+    /// Does what time demands: lost ends of keys, silence, the recording's growth.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for side in &mut self.sides {
+            side.inbound.handle_timeout(now);
+        }
+        self.pass_on();
+        if now >= self.next_advance {
+            self.next_advance = now + Leg::ADVANCE;
+            self.recorder.advance(now);
+        }
+    }
+
+    /// What the call should know. Call until `None`.
+    pub fn poll_event(&mut self) -> Option<MediaEvent> {
+        self.events.pop_front()
+    }
+
+    /// What both streams brought so far.
+    pub fn stats(&self) -> LegStats {
+        let [caller, operator] = self.sides.each_ref().map(|side| side.inbound.stats());
+        LegStats { heard: caller.and(&operator), ..LegStats::default() }
+    }
+
+    /// Hands on what the streams have to tell. One that is silent is nobody's end while the other speaks or is held.
+    fn pass_on(&mut self) {
+        let call = self.call;
+        for side in 0..self.sides.len() {
+            while let Some(news) = self.sides[side].inbound.poll_news() {
+                match news {
+                    News::First if std::mem::replace(&mut self.heard, true) => {}
+                    News::First => self.tell(MediaEvent::FirstPacket { call }),
+                    News::Digit(digit) => {
+                        self.tell(MediaEvent::Digit { call, key: digit.key, duration_ms: digit.duration_ms });
+                    }
+                    News::Silent if self.sides.iter().all(Side::is_over) && !self.silent => {
+                        self.silent = true;
+                        self.tell(MediaEvent::Silent { call });
+                    }
+                    News::Silent => {}
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, event: MediaEvent) {
+        if self.events.len() < Self::EVENTS {
+            self.events.push_back(event);
+        }
+    }
+}
+
+impl Side {
+    fn listen(&mut self, media: Option<RemoteMedia>, at: Instant, recorder: &mut Recorder) {
+        self.state = match &media {
+            None => State::Absent,
+            Some(media) if media.receive => State::Due,
+            Some(_) => State::Held,
+        };
+        // A stream that was taken away is not waited for; its last packets may still come.
+        let last = || self.inbound.media().map(|last| RemoteMedia { receive: false, ..last.clone() });
+        if let Some(media) = media.or_else(last) {
+            self.inbound.connect(media, at, recorder);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        match self.state {
+            State::Absent => true,
+            State::Held => false,
+            State::Due => self.inbound.is_silent(),
+        }
+    }
+}
