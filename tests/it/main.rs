@@ -21,6 +21,7 @@ mod privacy;
 mod reload;
 mod s3;
 mod samples;
+mod siprec;
 mod speech;
 mod telemetry;
 mod torture;
