@@ -314,11 +314,13 @@ mod tests {
     fn agreed() -> Agreed {
         Agreed {
             address: ([127, 0, 0, 1], 4000).into(),
+            rtcp: None,
             codec: Codec::Pcma,
             payload_type: 8,
             telephone_event: Some(101),
             send: true,
             receive: true,
+            security: None,
         }
     }
 

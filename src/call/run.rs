@@ -20,11 +20,11 @@ use crate::{
         ids::CallId,
         time::UnixMs,
     },
-    media::{G711, LegStats, MediaCommand, MediaEvent, RemoteMedia},
+    media::{G711, LegStats, MediaCommand, MediaEvent, RemoteMedia, Srtp, SrtpKey, SrtpSuite},
     recording::{CallFacts, Closing, Tap},
     sip::{
         AnswerError, Answered, Incoming, LegEvent,
-        sdp::{Agreed, Codec, Forked},
+        sdp::{Agreed, Codec, Forked, Security, Suite},
     },
     store::{CallRow, StoredRecording},
 };
@@ -398,8 +398,24 @@ fn remote(agreed: &Agreed) -> RemoteMedia {
         Codec::Pcma => G711::Alaw,
         Codec::Pcmu => G711::Ulaw,
     };
-    let (address, payload_type, telephone_event) = (agreed.address, agreed.payload_type, agreed.telephone_event);
-    RemoteMedia { address, codec, payload_type, telephone_event, send: agreed.send, receive: agreed.receive }
+    let srtp = agreed.security.map(|Security { suite, ours, theirs, .. }| {
+        let suite = match suite {
+            Suite::AesCm128HmacSha1_80 => SrtpSuite::AesCm128HmacSha1_80,
+            Suite::AesCm128HmacSha1_32 => SrtpSuite::AesCm128HmacSha1_32,
+        };
+        let key = |master| SrtpKey { suite, master };
+        Srtp { ours: key(ours), theirs: key(theirs) }
+    });
+    RemoteMedia {
+        address: agreed.address,
+        rtcp: agreed.rtcp,
+        codec,
+        payload_type: agreed.payload_type,
+        telephone_event: agreed.telephone_event,
+        send: agreed.send,
+        receive: agreed.receive,
+        srtp,
+    }
 }
 
 /// The leg's next event; never, if there is no leg.

@@ -84,6 +84,20 @@ pub struct Rtp {
     pub ports: String,
     /// Threads that move media; each carries up to 200 calls.
     pub shards: usize,
+    /// Whether sealed media is taken.
+    pub srtp: Srtp,
+}
+
+/// Which media of a telephone is taken: sealed with keys from its session description, or in clear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Srtp {
+    /// In clear alone.
+    Off,
+    /// Both; sealed where both are offered.
+    Accept,
+    /// Sealed alone; the rest hears 488.
+    Require,
 }
 
 /// The public line itself.
@@ -269,7 +283,7 @@ impl Default for Settings {
                 tls_certificate: Tls::SelfSigned,
                 advertise: None,
             },
-            rtp: Rtp { ports: "20000-29999".into(), shards: 1 },
+            rtp: Rtp { ports: "20000-29999".into(), shards: 1, srtp: Srtp::Accept },
             line: Line {
                 numbers: vec!["12345".into()],
                 area_code: "0635".into(),

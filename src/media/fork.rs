@@ -5,8 +5,9 @@ use std::{collections::VecDeque, net::SocketAddr, time::Instant};
 use super::{
     LegStats, MediaCommand, MediaEvent, RemoteMedia,
     inbound::{Inbound, News},
-    leg::Leg,
+    leg::{Leg, Transmit},
     recorder::Recorder,
+    report::Identity,
 };
 use crate::domain::{ids::CallId, time::UnixMs, transcript::Channel};
 
@@ -22,6 +23,7 @@ pub struct Fork {
     silent: bool,
     events: VecDeque<MediaEvent>,
     next_advance: Instant,
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -45,17 +47,22 @@ impl Fork {
     const EVENTS: usize = 64;
 
     /// * `epoch` — any time; positions count from it.
-    /// * `ssrcs` — ours, random; we send nothing under them.
-    pub fn new(call: CallId, epoch: Instant, ssrcs: [u32; 2]) -> Self {
-        let side = |channel, ssrc| Side { inbound: Inbound::new(channel, ssrc), state: State::Absent };
+    /// * `wall` — the same moment in wall time.
+    /// * `random` — for each side; the first is our SSRC, under which we report and send no sound.
+    pub fn new(call: CallId, epoch: Instant, wall: UnixMs, random: [[u32; 4]; 2]) -> Self {
+        let side = |channel, [ssrc, name @ ..]: [u32; 4]| {
+            let identity = Identity { ssrc, epoch, wall, random: name };
+            Side { inbound: Inbound::new(channel, identity), state: State::Absent }
+        };
         Self {
             call,
-            sides: [side(Channel::Caller, ssrcs[0]), side(Channel::Operator, ssrcs[1])],
+            sides: [side(Channel::Caller, random[0]), side(Channel::Operator, random[1])],
             recorder: Recorder::new(epoch),
             heard: false,
             silent: false,
             events: VecDeque::with_capacity(Self::EVENTS),
             next_advance: epoch,
+            closed: false,
         }
     }
 
@@ -72,7 +79,10 @@ impl Fork {
                 self.pass_on();
             }
             MediaCommand::Record(tap) => self.recorder.begin(tap, at, wall),
-            MediaCommand::Close => self.recorder.end(at),
+            MediaCommand::Close => {
+                self.recorder.end(at);
+                self.closed = true;
+            }
             // Nothing is said in a forked call.
             MediaCommand::Connect(_) | MediaCommand::Play(_) | MediaCommand::StopPlaying => {}
         }
@@ -85,8 +95,8 @@ impl Fork {
     }
 
     /// Takes a datagram from the RTCP port of a stream.
-    pub fn handle_rtcp(&mut self, side: usize, at: Instant, from: SocketAddr) {
-        self.sides[side].inbound.handle_rtcp(at, from);
+    pub fn handle_rtcp(&mut self, side: usize, at: Instant, from: SocketAddr, datagram: &mut [u8]) {
+        self.sides[side].inbound.handle_rtcp(at, from, datagram);
     }
 
     /// Counts a datagram that was longer than any we take.
@@ -97,13 +107,23 @@ impl Fork {
     /// Does what time demands: lost ends of keys, silence, the recording's growth.
     pub fn handle_timeout(&mut self, now: Instant) {
         for side in &mut self.sides {
-            side.inbound.handle_timeout(now);
+            side.inbound.handle_timeout(now, &mut self.recorder);
         }
         self.pass_on();
         if now >= self.next_advance {
             self.next_advance = now + Leg::ADVANCE;
             self.recorder.advance(now);
         }
+    }
+
+    /// The next report that is due, and the side it is about; the last ones say BYE. Call until `None`.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<(usize, Transmit<'_>)> {
+        let closed = self.closed;
+        self.sides.iter_mut().enumerate().find_map(|(index, side)| {
+            let inbound = &mut side.inbound;
+            let report = if closed { inbound.poll_farewell(now, None) } else { inbound.poll_report(now, None) };
+            Some((index, report?.into()))
+        })
     }
 
     /// What the call should know. Call until `None`.

@@ -7,17 +7,22 @@ use std::{
 };
 
 use super::{
-    G711, RemoteMedia, StreamStats,
+    G711, RemoteMedia, Reported, StreamStats,
     dtmf::{Digit, Keypad},
-    latch::Latch,
+    latch::{Latch, Verdict, is_real},
     recorder::{LONGEST, Recorder},
+    report::{Identity, Reporter, Sending},
     rtp::{self, NotRtp, Packet},
     sequence::{Arrival, Sequence},
+    srtp::{Opener, Sealer},
     timeline::Timeline,
 };
 use crate::domain::transcript::Channel;
 
-/// A received stream. Until the first [`Inbound::connect`] it only holds what comes.
+/// Static payload type of RFC 3389.
+const COMFORT_NOISE: u8 = 13;
+
+/// A received stream with the reports about it. Until the first [`Inbound::connect`] it only holds what comes.
 #[derive(Debug)]
 pub struct Inbound {
     /// Where its sound goes.
@@ -28,10 +33,22 @@ pub struct Inbound {
     sequence: Sequence,
     timeline: Timeline,
     keypad: Keypad,
+    reporter: Reporter,
     stats: StreamStats,
-    /// Datagrams from before the answer was known.
+    /// Samples of the last packet.
+    frame: usize,
+    /// Datagrams from before the answer was known, or from senders who are in doubt.
     held: VecDeque<Held>,
     news: VecDeque<News>,
+}
+
+/// An RTCP compound that is due.
+#[derive(Debug)]
+pub struct Report<'a> {
+    pub to: SocketAddr,
+    pub bytes: &'a [u8],
+    /// Whether it leaves from the RTCP port; else from RTP's.
+    pub own_port: bool,
 }
 
 /// What a stream tells its leg.
@@ -48,6 +65,11 @@ pub enum News {
 struct Remote {
     media: RemoteMedia,
     latch: Latch,
+    /// Where their RTCP came from, if not from the RTP address.
+    control: Option<SocketAddr>,
+    opener: Option<Opener>,
+    /// Of our RTCP.
+    sealer: Option<Sealer>,
     /// Payload type and codec before the last change: packets under way still count.
     outgoing: Option<(u8, G711, Instant)>,
     last_heard: Instant,
@@ -68,6 +90,8 @@ impl Inbound {
     /// Datagrams kept from before the first connect: over a second of speech; the oldest give way.
     const HELD: usize = 64;
     const HELD_BYTES: usize = 512;
+    /// How long the address of the SDP is waited for while somebody else sends.
+    pub const DOUBT: Duration = Duration::from_millis(150);
     /// Packets of the old codec count this long after a change.
     const CHANGE: Duration = Duration::from_secs(2);
     /// More behind than this is counted as late.
@@ -75,61 +99,100 @@ impl Inbound {
     /// News that wait to be fetched; the leg fetches after every step.
     const NEWS: usize = 64;
 
-    /// * `ours` — our SSRC in this session.
-    pub fn new(channel: Channel, ours: u32) -> Self {
+    pub fn new(channel: Channel, identity: Identity) -> Self {
         Self {
             channel,
-            ours,
+            ours: identity.ssrc,
             remote: None,
             sequence: Sequence::default(),
             timeline: Timeline::default(),
             keypad: Keypad::default(),
+            reporter: Reporter::new(identity),
             stats: StreamStats::default(),
+            frame: 0,
             held: VecDeque::with_capacity(Self::HELD),
             news: VecDeque::with_capacity(Self::NEWS),
         }
     }
 
-    /// Takes what offer/answer settled, for the first time or anew. What was held is heard now.
+    /// Takes what offer/answer settled, for the first time or anew. What was held is heard now, unless somebody else than
+    /// the address of the SDP sent it.
     pub fn connect(&mut self, media: RemoteMedia, at: Instant, recorder: &mut Recorder) {
+        self.reporter.start(at);
         if let Some(remote) = &mut self.remote {
             remote.latch.connect(media.address, at);
             if (remote.media.payload_type, remote.media.codec) != (media.payload_type, media.codec) {
                 remote.outgoing = Some((remote.media.payload_type, remote.media.codec, at + Self::CHANGE));
             }
+            remote.secure(&media);
             remote.media = media;
             remote.alive(at);
         } else {
-            let latch = Latch::new(media.address, at);
-            let remote = Remote { media, latch, outgoing: None, last_heard: at, told_silent: false, heard: false };
+            let mut remote = Remote {
+                latch: Latch::new(media.address, at),
+                control: None,
+                opener: None,
+                sealer: None,
+                outgoing: None,
+                last_heard: at,
+                told_silent: false,
+                heard: false,
+                media,
+            };
+            remote.secure(&remote.media.clone());
+            let signalled = remote.media.address;
             self.remote = Some(remote);
-            for mut held in std::mem::take(&mut self.held) {
+            let held = std::mem::take(&mut self.held);
+            let (known, others): (VecDeque<_>, VecDeque<_>) = held.into_iter().partition(|it| it.from == signalled);
+            for mut held in known {
+                self.handle_rtp(held.at, held.from, &mut held.bytes[..held.length], recorder);
+            }
+            for mut held in others {
                 self.handle_rtp(held.at, held.from, &mut held.bytes[..held.length], recorder);
             }
         }
     }
 
-    /// Takes a datagram from the RTP port.
+    /// Takes a datagram from the RTP port. It is changed when it has to be decrypted.
     pub fn handle_rtp(&mut self, at: Instant, from: SocketAddr, datagram: &mut [u8], recorder: &mut Recorder) {
-        if self.remote.is_none() {
+        let Some(remote) = &mut self.remote else {
             self.hold(at, from, datagram);
             return;
+        };
+        if rtp::is_rtcp(datagram) {
+            self.take_report(at, from, datagram, false);
+            return;
         }
-        match rtp::parse(datagram) {
-            Ok(packet) => self.handle_packet(at, from, &packet, recorder),
-            Err(NotRtp::Rtcp) => self.handle_rtcp(at, from),
-            Err(NotRtp::Malformed) => self.stats.malformed += 1,
+        let length = match &mut remote.opener {
+            None => datagram.len(),
+            Some(opener) => {
+                let Ok(length) = opener.open_rtp(datagram) else {
+                    self.stats.unproved += 1;
+                    return;
+                };
+                length
+            }
+        };
+        let proved = remote.opener.is_some();
+        let verdict = match rtp::parse(&datagram[..length]) {
+            Ok(packet) => self.handle_packet(at, from, &packet, proved, recorder),
+            Err(NotRtp::Rtcp) => return,
+            Err(NotRtp::Malformed) => {
+                self.stats.malformed += 1;
+                return;
+            }
+        };
+        match verdict {
+            // What was first counts: a flood ends nobody's doubt.
+            Verdict::Doubt if self.held.len() == Self::HELD => self.stats.foreign += 1,
+            Verdict::Doubt => self.hold(at, from, datagram),
+            Verdict::Peer | Verdict::Stranger => {}
         }
     }
 
     /// Takes a datagram from the RTCP port: a muted phone is known to live by it.
-    pub fn handle_rtcp(&mut self, at: Instant, from: SocketAddr) {
-        if let Some(remote) = &mut self.remote
-            && remote.latch.knows(from)
-        {
-            self.stats.rtcp += 1;
-            remote.alive(at);
-        }
+    pub fn handle_rtcp(&mut self, at: Instant, from: SocketAddr, datagram: &mut [u8]) {
+        self.take_report(at, from, datagram, true);
     }
 
     /// Counts a datagram that was longer than any we take.
@@ -137,19 +200,54 @@ impl Inbound {
         self.stats.malformed += 1;
     }
 
-    /// Does what time demands: lost ends of keys, silence.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    /// Does what time demands: lost ends of keys, silence, senders who were in doubt for long enough.
+    pub fn handle_timeout(&mut self, now: Instant, recorder: &mut Recorder) {
         if let Some(digit) = self.keypad.handle_timeout(now) {
             self.tell(News::Digit(digit));
         }
-        if let Some(remote) = &mut self.remote
-            && remote.media.receive
+        let Some(remote) = &mut self.remote else { return };
+        if remote.media.receive
             && !remote.told_silent
             && now.saturating_duration_since(remote.last_heard) >= Self::PATIENCE
         {
             remote.told_silent = true;
             self.tell(News::Silent);
         }
+        if let Some(first) = self.held.front()
+            && now.saturating_duration_since(first.at) >= Self::DOUBT
+        {
+            self.believe(recorder);
+        }
+    }
+
+    /// Our report about this stream, and about the one we send, when it is due.
+    ///
+    /// * `sending` — nothing on a leg that sends nothing.
+    pub fn poll_report(&mut self, now: Instant, sending: Option<Sending>) -> Option<Report<'_>> {
+        if !self.is_report_due(now) {
+            return None;
+        }
+        let (to, own_port) = self.remote.as_ref()?.control()?;
+        let compound = self.reporter.poll(now, sending, self.sequence.progress())?;
+        if let Some(sealer) = self.remote.as_mut().and_then(|remote| remote.sealer.as_mut()) {
+            sealer.seal_rtcp(compound);
+        }
+        Some(Report { to, bytes: compound, own_port })
+    }
+
+    /// Whether [`Inbound::poll_report`] has something to give.
+    pub fn is_report_due(&self, now: Instant) -> bool {
+        self.reporter.is_due(now)
+    }
+
+    /// Our last report, with BYE; once, at the end of the session.
+    pub fn poll_farewell(&mut self, now: Instant, sending: Option<Sending>) -> Option<Report<'_>> {
+        let (to, own_port) = self.remote.as_ref()?.control()?;
+        let compound = self.reporter.leave(now, sending, self.sequence.progress())?;
+        if let Some(sealer) = self.remote.as_mut().and_then(|remote| remote.sealer.as_mut()) {
+            sealer.seal_rtcp(compound);
+        }
+        Some(Report { to, bytes: compound, own_port })
     }
 
     /// What the leg should know. Call until `None`.
@@ -176,7 +274,21 @@ impl Inbound {
     pub fn stats(&self) -> StreamStats {
         #[expect(clippy::cast_possible_truncation, reason = "a figure for people")]
         let jitter_ms = self.sequence.jitter_ms() as f32;
-        StreamStats { lost: self.sequence.lost(), jitter_ms, ..self.stats.clone() }
+        let losses = self.sequence.losses();
+        let frame_ms = u32::try_from(self.frame / 8).unwrap_or(u32::MAX);
+        StreamStats {
+            expected: self.sequence.expected(),
+            lost: self.sequence.lost(),
+            loss_runs: losses.runs,
+            longest_loss_ms: losses.longest.saturating_mul(frame_ms),
+            jitter_ms,
+            ..self.stats.clone()
+        }
+    }
+
+    /// What the other side says of the stream that we send, if it said something.
+    pub const fn reported(&self) -> Option<Reported> {
+        self.reporter.reported()
     }
 
     fn hold(&mut self, at: Instant, from: SocketAddr, datagram: &[u8]) {
@@ -192,14 +304,78 @@ impl Inbound {
         self.held.push_back(Held { at, from, length: datagram.len(), bytes });
     }
 
-    fn handle_packet(&mut self, at: Instant, from: SocketAddr, packet: &Packet<'_>, recorder: &mut Recorder) {
-        let Some(remote) = &mut self.remote else { return };
-        let codec = remote.codec_of(packet.payload_type, at);
-        let is_key = remote.media.telephone_event == Some(packet.payload_type);
-        let negotiated = codec.is_some() || is_key;
-        if !negotiated || packet.ssrc == self.ours || !remote.latch.accept(from, at) {
+    /// The address of the SDP was waited for in vain: whoever sends is believed, in the order of their packets.
+    fn believe(&mut self, recorder: &mut Recorder) {
+        let held = std::mem::take(&mut self.held);
+        if let (Some(remote), Some(first)) = (&mut self.remote, held.front()) {
+            remote.latch.believe(first.from, first.at);
+        }
+        for mut held in held {
+            self.handle_rtp(held.at, held.from, &mut held.bytes[..held.length], recorder);
+        }
+    }
+
+    fn take_report(&mut self, at: Instant, from: SocketAddr, datagram: &mut [u8], own_port: bool) {
+        let Some(remote) = self.remote.as_mut().filter(|remote| remote.latch.knows(from)) else {
             self.stats.foreign += 1;
             return;
+        };
+        let length = match &mut remote.opener {
+            None => datagram.len(),
+            Some(opener) => {
+                let Ok(length) = opener.open_rtcp(datagram) else {
+                    self.stats.unproved += 1;
+                    return;
+                };
+                length
+            }
+        };
+        let Ok(stays) = self.reporter.handle(at, &datagram[..length]) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        self.stats.rtcp += 1;
+        remote.control = own_port.then_some(from);
+        // A source that leaves may be followed by another; the call ends by signalling or by silence.
+        if stays {
+            remote.alive(at);
+        }
+    }
+
+    /// * `proved` — it was sealed with the key that was agreed on.
+    fn handle_packet(
+        &mut self,
+        at: Instant,
+        from: SocketAddr,
+        packet: &Packet<'_>,
+        proved: bool,
+        recorder: &mut Recorder,
+    ) -> Verdict {
+        let Some(remote) = &mut self.remote else { return Verdict::Stranger };
+        let codec = remote.codec_of(packet.payload_type, at);
+        let is_key = remote.media.telephone_event == Some(packet.payload_type);
+        // Comfort noise (RFC 3389) may be sent by whoever we talk with, but makes nobody our peer.
+        let is_comfort = packet.payload_type == COMFORT_NOISE && remote.latch.is_peer(from);
+        let negotiated = codec.is_some() || is_key || is_comfort;
+        let verdict = if !negotiated || packet.ssrc == self.ours {
+            Verdict::Stranger
+        } else if proved {
+            remote.latch.believe(from, at)
+        } else {
+            remote.latch.judge(from, at)
+        };
+        match verdict {
+            Verdict::Peer => {}
+            Verdict::Doubt => return verdict,
+            Verdict::Stranger => {
+                self.stats.foreign += 1;
+                return verdict;
+            }
+        }
+        if !self.held.is_empty() && from == remote.media.address {
+            // The address of the SDP speaks: who was in doubt is a stranger.
+            self.stats.foreign += self.held.len() as u64;
+            self.held.clear();
         }
         remote.alive(at);
         if !std::mem::replace(&mut remote.heard, true) {
@@ -211,13 +387,15 @@ impl Inbound {
             Arrival::Reordered => self.stats.reordered += 1,
             Arrival::Duplicate => {
                 self.stats.duplicates += 1;
-                return;
+                return verdict;
             }
         }
         match codec {
             Some(codec) => self.handle_sound(at, codec, packet, recorder),
-            None => self.handle_key(at, packet, recorder),
+            None if is_key => self.handle_key(at, packet, recorder),
+            None => {}
         }
+        verdict
     }
 
     fn handle_sound(&mut self, at: Instant, codec: G711, packet: &Packet<'_>, recorder: &mut Recorder) {
@@ -226,10 +404,12 @@ impl Inbound {
             return;
         }
         let arrival = recorder.position(at);
-        self.sequence.transit(arrival - i64::from(packet.timestamp));
-        let place = self.timeline.place(arrival, packet.ssrc, packet.timestamp, packet.payload.len());
+        let Packet { ssrc, timestamp, marker, payload, .. } = *packet;
+        let place = self.timeline.place(arrival, ssrc, timestamp, marker, payload.len());
+        self.sequence.transit(arrival - i64::from(timestamp), place.fresh);
+        self.frame = payload.len();
         self.stats.late += u64::from(place.lag > Self::LATE);
-        recorder.heard(self.channel, place.at, codec, packet.payload);
+        recorder.heard(self.channel, place.at, codec, payload);
     }
 
     fn handle_key(&mut self, at: Instant, packet: &Packet<'_>, recorder: &mut Recorder) {
@@ -253,6 +433,30 @@ impl Inbound {
 }
 
 impl Remote {
+    /// Takes up keys; counters go on as long as a key stays the same.
+    fn secure(&mut self, media: &RemoteMedia) {
+        let Some(srtp) = &media.srtp else {
+            (self.opener, self.sealer) = (None, None);
+            return;
+        };
+        if self.opener.as_ref().is_none_or(|opener| *opener.key() != srtp.theirs) {
+            self.opener = Some(Opener::new(srtp.theirs));
+        }
+        if self.sealer.as_ref().is_none_or(|sealer| *sealer.key() != srtp.ours) {
+            self.sealer = Some(Sealer::new(srtp.ours));
+        }
+    }
+
+    /// Where our RTCP goes, and whether it leaves from the RTCP port.
+    fn control(&self) -> Option<(SocketAddr, bool)> {
+        let rtp = self.latch.destination()?;
+        let Some(signalled) = self.media.rtcp else { return Some((rtp, false)) };
+        let heard = self.control.filter(|control| control.ip() == rtp.ip());
+        let above = || Some(SocketAddr::new(rtp.ip(), rtp.port().checked_add(1)?));
+        let to = heard.or_else(|| if rtp == self.media.address { Some(signalled) } else { above() })?;
+        is_real(to).then_some((to, true))
+    }
+
     fn alive(&mut self, at: Instant) {
         (self.last_heard, self.told_silent) = (self.last_heard.max(at), false);
     }

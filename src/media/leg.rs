@@ -8,10 +8,12 @@ use std::{
 };
 
 use super::{
-    LegStats, MediaCommand, MediaEvent,
-    inbound::{Inbound, News},
+    LegStats, MediaCommand, MediaEvent, RemoteMedia,
+    inbound::{Inbound, News, Report},
     recorder::Recorder,
-    sender::{Progress, Sender},
+    report::{Identity, Sending},
+    sender::{FRAME, Progress, Sender},
+    srtp::Sealer,
 };
 use crate::domain::{ids::CallId, time::UnixMs, transcript::Channel};
 
@@ -22,12 +24,35 @@ pub struct Leg {
     inbound: Inbound,
     recorder: Recorder,
     sender: Sender,
+    /// While SRTP is agreed on.
+    sealer: Option<Sealer>,
+    /// The sealed packet; its room is used again.
+    sealed: Vec<u8>,
     sent: u64,
     send_failed: u64,
     /// The announcement that is being said, as the sidecar names it, and when it began.
     saying: Option<(String, Instant)>,
     events: VecDeque<MediaEvent>,
     next_advance: Instant,
+    closed: bool,
+}
+
+/// A datagram that leaves.
+#[derive(Debug)]
+pub struct Transmit<'a> {
+    pub to: SocketAddr,
+    pub bytes: &'a [u8],
+    pub what: Kind,
+}
+
+/// What a datagram is, and from which port it leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Sound,
+    /// RTCP on the RTP port.
+    Report,
+    /// RTCP on its own port.
+    ReportFromItsPort,
 }
 
 impl Leg {
@@ -37,28 +62,36 @@ impl Leg {
     const EVENTS: usize = 64;
 
     /// * `epoch` — any time; positions count from it.
-    pub fn new(call: CallId, epoch: Instant, random: [u32; 3]) -> Self {
-        let sender = Sender::new(random);
+    /// * `wall` — the same moment in wall time.
+    pub fn new(call: CallId, epoch: Instant, wall: UnixMs, random: [u32; 6]) -> Self {
+        let [ssrc, sequence, timestamp, name @ ..] = random;
+        let sender = Sender::new([ssrc, sequence, timestamp]);
+        let identity = Identity { ssrc, epoch, wall, random: name };
         Self {
             call,
-            inbound: Inbound::new(Channel::Caller, sender.ssrc()),
+            inbound: Inbound::new(Channel::Caller, identity),
             recorder: Recorder::new(epoch),
             sender,
+            sealer: None,
+            sealed: Vec::with_capacity(256),
             sent: 0,
             send_failed: 0,
             saying: None,
             events: VecDeque::with_capacity(Self::EVENTS),
             next_advance: epoch,
+            closed: false,
         }
     }
 
-    /// Carries out a command that was given at `at`. `Close` ends the recording; the shard then drops the leg.
+    /// Carries out a command that was given at `at`. `Close` ends the recording; the shard then sends what is left
+    /// to be sent and drops the leg.
     ///
     /// * `wall` — the same moment in wall time.
     pub fn handle_command(&mut self, command: MediaCommand, at: Instant, wall: UnixMs) {
         match command {
             MediaCommand::Connect(media) => {
                 self.sender.start(at);
+                self.secure(&media);
                 self.inbound.connect(media, at, &mut self.recorder);
                 self.pass_on();
             }
@@ -75,6 +108,7 @@ impl Leg {
             MediaCommand::Close => {
                 self.stop_playing(at);
                 self.recorder.end(at);
+                self.closed = true;
             }
         }
     }
@@ -86,8 +120,8 @@ impl Leg {
     }
 
     /// Takes a datagram from the RTCP port.
-    pub fn handle_rtcp(&mut self, at: Instant, from: SocketAddr) {
-        self.inbound.handle_rtcp(at, from);
+    pub fn handle_rtcp(&mut self, at: Instant, from: SocketAddr, datagram: &mut [u8]) {
+        self.inbound.handle_rtcp(at, from, datagram);
     }
 
     /// Counts a datagram that was longer than any we take.
@@ -97,7 +131,7 @@ impl Leg {
 
     /// Does what time demands: lost ends of keys, silence, the recording's growth.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.inbound.handle_timeout(now);
+        self.inbound.handle_timeout(now, &mut self.recorder);
         self.pass_on();
         if now >= self.next_advance {
             self.next_advance = now + Self::ADVANCE;
@@ -105,24 +139,50 @@ impl Leg {
         }
     }
 
-    /// The next packet that is due, and where it goes. Call until `None`.
-    pub fn poll_transmit(&mut self, now: Instant) -> Option<(SocketAddr, &[u8])> {
+    /// The next datagram that is due. Call until `None`.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit<'_>> {
+        if !self.closed && self.poll_sound(now) {
+            let to = self.inbound.destination()?;
+            let bytes = if self.sealer.is_some() { &self.sealed[..] } else { self.sender.packet() };
+            return Some(Transmit { to, bytes, what: Kind::Sound });
+        }
+        if !self.closed && !self.inbound.is_report_due(now) {
+            return None;
+        }
+        let sending = Sending {
+            timestamp: self.sender.timestamp_at(now),
+            packets: low(self.sent),
+            octets: low(self.sent.wrapping_mul(FRAME as u64)),
+        };
+        let report = if self.closed {
+            self.inbound.poll_farewell(now, Some(sending))?
+        } else {
+            self.inbound.poll_report(now, Some(sending))?
+        };
+        Some(report.into())
+    }
+
+    /// Makes the next packet of sound that is due and has somewhere to go.
+    fn poll_sound(&mut self, now: Instant) -> bool {
         loop {
-            let media = self.inbound.media()?;
+            let Some(media) = self.inbound.media() else { return false };
             let mut steps = [const { None }; 2];
             let due = self.sender.poll(now, media.codec, media.payload_type, &mut |step| {
                 if let Some(free) = steps.iter_mut().find(|slot| slot.is_none()) {
                     *free = Some(step);
                 }
-            })?;
-            let destination = self.inbound.destination();
+            });
+            let Some(due) = due else { return false };
             for step in steps.into_iter().flatten() {
                 self.note_progress(step);
             }
-            if let Some(destination) = destination {
+            if self.inbound.destination().is_some() {
                 self.recorder.sent(due, self.sender.heard());
                 self.sent += 1;
-                return Some((destination, self.sender.packet()));
+                if let Some(sealer) = &mut self.sealer {
+                    sealer.seal_rtp(self.sender.packet(), &mut self.sealed);
+                }
+                return true;
             }
             self.sender.break_stream();
         }
@@ -141,7 +201,17 @@ impl Leg {
 
     /// What the leg saw so far.
     pub fn stats(&self) -> LegStats {
-        LegStats { heard: self.inbound.stats(), sent: self.sent, send_failed: self.send_failed }
+        let (heard, reported) = (self.inbound.stats(), self.inbound.reported());
+        LegStats { heard, reported, sent: self.sent, send_failed: self.send_failed }
+    }
+
+    /// Takes up our key; the counters go on as long as it stays the same.
+    fn secure(&mut self, media: &RemoteMedia) {
+        match &media.srtp {
+            None => self.sealer = None,
+            Some(srtp) if self.sealer.as_ref().is_some_and(|sealer| *sealer.key() == srtp.ours) => {}
+            Some(srtp) => self.sealer = Some(Sealer::new(srtp.ours)),
+        }
     }
 
     /// Hands on what the stream has to tell.
@@ -187,4 +257,16 @@ impl Leg {
             self.events.push_back(event);
         }
     }
+}
+
+impl<'a> From<Report<'a>> for Transmit<'a> {
+    fn from(Report { to, bytes, own_port }: Report<'a>) -> Self {
+        Self { to, bytes, what: if own_port { Kind::ReportFromItsPort } else { Kind::Report } }
+    }
+}
+
+/// Counts of RTCP have 32 bits and go round.
+const fn low(count: u64) -> u32 {
+    let [.., a, b, c, d] = count.to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
 }

@@ -15,11 +15,14 @@ mod plane;
 mod ports;
 mod prompt;
 mod recorder;
+mod report;
+mod rtcp;
 mod rtp;
 mod sender;
 mod sequence;
 mod shard;
 mod socket;
+mod srtp;
 mod timeline;
 
 #[cfg(test)]
@@ -65,6 +68,8 @@ pub enum G711 {
 pub struct RemoteMedia {
     /// From their SDP; an unspecified address (`0.0.0.0`) means: send nothing until something came.
     pub address: SocketAddr,
+    /// Where they want RTCP; nothing if it goes with RTP (`rtcp-mux`).
+    pub rtcp: Option<SocketAddr>,
     pub codec: G711,
     /// 0 to 127.
     pub payload_type: u8,
@@ -74,6 +79,37 @@ pub struct RemoteMedia {
     pub send: bool,
     /// Whether they send; while false their silence does not end the call.
     pub receive: bool,
+    /// Keys, where SRTP was agreed on.
+    pub srtp: Option<Srtp>,
+}
+
+/// The keys of both directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Srtp {
+    pub ours: SrtpKey,
+    pub theirs: SrtpKey,
+}
+
+/// What one side seals its packets with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SrtpKey {
+    pub suite: SrtpSuite,
+    /// 16 bytes of key, 14 of salt.
+    pub master: [u8; 30],
+}
+
+/// A suite of RFC 4568.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SrtpSuite {
+    AesCm128HmacSha1_80,
+    /// The same with a tag of 32 bits on RTP.
+    AesCm128HmacSha1_32,
+}
+
+impl std::fmt::Debug for SrtpKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SrtpKey({:?}, …)", self.suite)
+    }
 }
 
 /// What the call tells its leg. Commands of one call are carried out in order.
@@ -113,6 +149,8 @@ pub enum MediaEvent {
 pub struct LegStats {
     /// Of the stream that we receive; of both, where a switch forks its call to us.
     pub heard: StreamStats,
+    /// Of the stream that we send, as the other side sees it; nothing if it never said.
+    pub reported: Option<Reported>,
     /// Packets.
     pub sent: u64,
     /// Packets that the kernel did not take.
@@ -123,8 +161,14 @@ pub struct LegStats {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StreamStats {
     pub received: u64,
+    /// Should have come, by sequence number.
+    pub expected: u64,
     /// Never arrived, by sequence number.
     pub lost: u64,
+    /// Runs of lost packets.
+    pub loss_runs: u64,
+    /// The longest run, milliseconds.
+    pub longest_loss_ms: u32,
     /// Arrived after a packet with a higher sequence number.
     pub reordered: u64,
     /// Arrived more than 200 ms behind their time; still recorded.
@@ -135,26 +179,44 @@ pub struct StreamStats {
     pub foreign: u64,
     /// No RTP at all, or cut short.
     pub malformed: u64,
+    /// SRTP whose tag was wrong or missing, or that came again; never heard.
+    pub unproved: u64,
+    /// RTCP compounds.
     pub rtcp: u64,
     /// Interarrival jitter at the end (RFC 3550 §6.4.1), milliseconds.
     pub jitter_ms: f32,
 }
 
 impl StreamStats {
-    /// Both together; of the jitters the worse one.
+    /// Both together; of jitters and longest losses the worse one.
     fn and(&self, other: &Self) -> Self {
         Self {
             received: self.received + other.received,
+            expected: self.expected + other.expected,
             lost: self.lost + other.lost,
+            loss_runs: self.loss_runs + other.loss_runs,
+            longest_loss_ms: self.longest_loss_ms.max(other.longest_loss_ms),
             reordered: self.reordered + other.reordered,
             late: self.late + other.late,
             duplicates: self.duplicates + other.duplicates,
             foreign: self.foreign + other.foreign,
             malformed: self.malformed + other.malformed,
+            unproved: self.unproved + other.unproved,
             rtcp: self.rtcp + other.rtcp,
             jitter_ms: self.jitter_ms.max(other.jitter_ms),
         }
     }
+}
+
+/// What the other side reports of our stream (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reported {
+    /// Packets that did not reach them.
+    pub lost: u64,
+    /// Interarrival jitter they saw last, milliseconds.
+    pub jitter_ms: f64,
+    /// To them and back, mean; nothing if they never answered a report of ours.
+    pub round_trip_ms: Option<f64>,
 }
 
 /// Why the media plane refused.
@@ -162,7 +224,10 @@ impl StreamStats {
 pub enum MediaError {
     #[error("media settings: {0}")]
     Settings(String),
-    #[error("no free pair of RTP ports between {first} and {last}: raise rtp.ports or lower line.max_calls")]
+    #[error(
+        "no free pair of RTP ports between {first} and {last} (a port rests for 2 s after its call): widen rtp.ports or \
+         lower line.max_calls"
+    )]
     NoPort { first: u16, last: u16 },
     #[error("opening RTP sockets on {address}")]
     Socket {

@@ -47,7 +47,7 @@ impl MediaPlane {
         if settings.shards == 0 {
             return Err(MediaError::Settings("rtp.shards is 0; one thread is needed at least".into()));
         }
-        let pool = Arc::new(Pool::new(settings.address, settings.ports)?);
+        let pool = Arc::new(Pool::new(settings.address, settings.ports, clock.clone())?);
         let (events, receiver) = mpsc::channel(Self::EVENTS);
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
         for number in 0..settings.shards {
@@ -68,8 +68,8 @@ impl MediaPlane {
     pub fn open(&self, call: CallId) -> Result<SocketAddr, MediaError> {
         let pair = self.0.pool.take()?;
         let address = pair.address;
-        let random = [(); 3].map(|()| u32::from_ne_bytes(self.0.clock.random()));
-        let leg = Box::new(Leg::new(call, self.0.clock.instant(), random));
+        let random = [(); 6].map(|()| u32::from_ne_bytes(self.0.clock.random()));
+        let leg = Box::new(Leg::new(call, self.0.clock.instant(), self.0.clock.now(), random));
         self.carry(call, Carried::Talk(leg), vec![pair])?;
         Ok(address)
     }
@@ -80,8 +80,8 @@ impl MediaPlane {
     pub fn open_fork(&self, call: CallId) -> Result<[SocketAddr; 2], MediaError> {
         let pairs = [self.0.pool.take()?, self.0.pool.take()?];
         let addresses = pairs.each_ref().map(|pair| pair.address);
-        let ssrcs = [(); 2].map(|()| u32::from_ne_bytes(self.0.clock.random()));
-        let fork = Box::new(Fork::new(call, self.0.clock.instant(), ssrcs));
+        let random = [[(); 4]; 2].map(|side| side.map(|()| u32::from_ne_bytes(self.0.clock.random())));
+        let fork = Box::new(Fork::new(call, self.0.clock.instant(), self.0.clock.now(), random));
         self.carry(call, Carried::Fork(fork), pairs.into())?;
         Ok(addresses)
     }
@@ -102,15 +102,17 @@ impl MediaPlane {
         Ok(())
     }
 
-    /// Hands a command to the call's leg; never waits.
+    /// Hands a command to the call's leg. Waits for nothing, but for `Close` where the ring is full: a tick empties it, and
+    /// a leg that is not closed would keep its ports for ever.
     pub fn command(&self, call: CallId, command: MediaCommand) -> Result<(), MediaError> {
         let shard = *self.calls().get(&call).ok_or(MediaError::NoLeg(call))?;
         let closing = matches!(command, MediaCommand::Close);
-        self.send(shard, call, Message::Command { call, command, at: self.0.clock.instant() })?;
+        let message = Message::Command { call, command, at: self.0.clock.instant() };
         if closing {
             self.calls().remove(&call);
+            return self.0.shards[shard].send(message).map_err(|_| MediaError::Stopped);
         }
-        Ok(())
+        self.send(shard, call, message)
     }
 
     /// Ends all legs and joins the threads (a few milliseconds).

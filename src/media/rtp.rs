@@ -60,6 +60,22 @@ pub fn parse(datagram: &[u8]) -> Result<Packet<'_>, NotRtp> {
     })
 }
 
+/// Where the payload of a packet begins: behind header, sources and extension.
+pub fn payload_begins(packet: &[u8]) -> Option<usize> {
+    let first = *packet.first().filter(|first| **first >> 6 == 2)?;
+    let mut begins = HEADER + 4 * usize::from(first & 0x0F);
+    if first & 0x10 != 0 {
+        let words = u16::from_be_bytes([*packet.get(begins + 2)?, *packet.get(begins + 3)?]);
+        begins += 4 + 4 * usize::from(words);
+    }
+    (begins <= packet.len()).then_some(begins)
+}
+
+/// Whether a datagram is RTCP by its second byte (RFC 5761 §4).
+pub fn is_rtcp(datagram: &[u8]) -> bool {
+    datagram.get(1).is_some_and(|kind| (64..=95).contains(&(kind & 0x7F)))
+}
+
 /// The header of a packet without CSRC, extension and padding.
 pub fn header(payload_type: u8, marker: bool, sequence: u16, timestamp: u32, ssrc: u32) -> [u8; HEADER] {
     let mut head = [0; HEADER];

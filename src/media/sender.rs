@@ -65,11 +65,6 @@ impl Sender {
         }
     }
 
-    /// Our SSRC: a packet that carries it is our own, come back.
-    pub const fn ssrc(&self) -> u32 {
-        self.ssrc
-    }
-
     /// Begins to send, if it does not yet.
     pub fn start(&mut self, now: Instant) {
         self.due.get_or_insert(now);
@@ -117,6 +112,16 @@ impl Sender {
         self.timestamp = self.timestamp.wrapping_add(160);
         self.due = Some(due + PTIME);
         Some(due)
+    }
+
+    /// The present on the stream's clock.
+    pub fn timestamp_at(&self, now: Instant) -> u32 {
+        let samples = |span: Duration| u32::try_from(span.as_micros() / 125).unwrap_or(u32::MAX);
+        match self.due {
+            Some(due) if due > now => self.timestamp.wrapping_sub(samples(due - now)),
+            Some(due) => self.timestamp.wrapping_add(samples(now - due)),
+            None => self.timestamp,
+        }
     }
 
     /// The packet of the last [`Sender::poll`].
@@ -218,6 +223,15 @@ mod tests {
         let packet = rtp::parse(sender.packet()).expect("our own packets are RTP");
         assert_eq!((packet.sequence, packet.timestamp, packet.marker), (1, 51 * 160, true));
         assert_eq!(sender.poll(late, G711::Ulaw, 0, &mut |_| ()), None, "one is enough");
+    }
+
+    #[test]
+    fn the_stream_s_clock_runs_between_its_packets() {
+        let (now, mut sender) = (start(), Sender::new([7, 7, 100]));
+        sender.start(now);
+        sender.poll(now, G711::Alaw, 8, &mut |_| ());
+        let at = |ms| sender.timestamp_at(now + Duration::from_millis(ms));
+        assert_eq!((at(0), at(5), at(20), at(30)), (100, 140, 260, 340));
     }
 
     #[test]

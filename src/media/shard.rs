@@ -11,7 +11,7 @@ use tokio::sync::mpsc::Sender;
 use super::{
     LegStats, MediaCommand, MediaEvent,
     fork::Fork,
-    leg::Leg,
+    leg::{Kind, Leg, Transmit},
     ports::Pair,
     socket::{Batch, Datagram, Poller},
 };
@@ -66,12 +66,33 @@ impl Carried {
     fn handle_datagram(&mut self, side: usize, rtcp: bool, at: Instant, datagram: Datagram<'_>) {
         let Datagram { from, bytes, .. } = datagram;
         match (self, bytes) {
-            (Self::Talk(leg), _) if rtcp => leg.handle_rtcp(at, from),
+            (Self::Talk(leg), Some(bytes)) if rtcp => leg.handle_rtcp(at, from, bytes),
             (Self::Talk(leg), Some(bytes)) => leg.handle_rtp(at, from, bytes),
             (Self::Talk(leg), None) => leg.handle_oversized(),
-            (Self::Fork(fork), _) if rtcp => fork.handle_rtcp(side, at, from),
+            (Self::Fork(fork), Some(bytes)) if rtcp => fork.handle_rtcp(side, at, from, bytes),
             (Self::Fork(fork), Some(bytes)) => fork.handle_rtp(side, at, from, bytes),
             (Self::Fork(fork), None) => fork.handle_oversized(side),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        match self {
+            Self::Talk(leg) => leg.handle_timeout(now),
+            Self::Fork(fork) => fork.handle_timeout(now),
+        }
+    }
+
+    fn handle_send_failed(&mut self) {
+        if let Self::Talk(leg) = self {
+            leg.handle_send_failed();
+        }
+    }
+
+    /// The next datagram that is due, and the side whose ports it leaves from.
+    fn poll_transmit(&mut self, now: Instant) -> Option<(usize, Transmit<'_>)> {
+        match self {
+            Self::Talk(leg) => leg.poll_transmit(now).map(|out| (0, out)),
+            Self::Fork(fork) => fork.poll_transmit(now),
         }
     }
 
@@ -170,10 +191,11 @@ impl Shard {
         if closing {
             self.drain(index);
         }
-        let Some(Slot { carried, .. }) = &mut self.slots[index] else { return };
+        let Some(Slot { carried, pairs }) = &mut self.slots[index] else { return };
         carried.handle_command(command, at, self.clock.now());
         tell(&self.events, carried);
         if closing {
+            transmit(carried, pairs, at);
             let stats = carried.stats();
             self.calls.remove(&call);
             // Ports are free before anybody hears of it.
@@ -220,18 +242,19 @@ impl Shard {
     fn send(&mut self) {
         let now = self.clock.instant();
         for Slot { carried, pairs } in self.slots.iter_mut().flatten() {
-            match carried {
-                Carried::Talk(leg) => {
-                    leg.handle_timeout(now);
-                    while let Some((to, packet)) = leg.poll_transmit(now) {
-                        if pairs[0].rtp.send_to(packet, to).is_err() {
-                            leg.handle_send_failed();
-                        }
-                    }
-                }
-                Carried::Fork(fork) => fork.handle_timeout(now),
-            }
+            carried.handle_timeout(now);
+            transmit(carried, pairs, now);
             tell(&self.events, carried);
+        }
+    }
+}
+
+fn transmit(carried: &mut Carried, pairs: &[Pair], now: Instant) {
+    while let Some((side, out)) = carried.poll_transmit(now) {
+        let socket = if out.what == Kind::ReportFromItsPort { &pairs[side].rtcp } else { &pairs[side].rtp };
+        // A report that is lost is followed by another.
+        if socket.send_to(out.bytes, out.to).is_err() && out.what == Kind::Sound {
+            carried.handle_send_failed();
         }
     }
 }

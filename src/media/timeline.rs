@@ -29,6 +29,8 @@ pub struct Place {
     pub at: i64,
     /// How far behind its place the packet arrived; negative when it came early.
     pub lag: i64,
+    /// The stream begins anew here: nothing can be said about the way from the packet before.
+    pub fresh: bool,
 }
 
 impl Timeline {
@@ -36,6 +38,8 @@ impl Timeline {
     pub const LATE: i64 = 12_000;
     /// More ahead than this (400 ms) is a jump of the timestamp: anchored anew.
     pub const EARLY: i64 = 3_200;
+    /// The first packet after a silence that is more behind than this (100 ms): its sender stopped its clock meanwhile.
+    const PAUSED: i64 = 800;
     /// Samples taken back per packet while a stream runs ahead (1 ms in 20: 5 %, far above any crystal's error).
     const SLIP: i64 = 8;
     /// Packets over which a stream must lag before it is moved forward (about 1 s).
@@ -44,12 +48,14 @@ impl Timeline {
     /// Finds the place of a packet's sound.
     ///
     /// * `arrival` — position on the leg's clock at which it arrived.
+    /// * `marker` — it is the first after a silence (RFC 3551 §4.1).
     /// * `samples` — its length; also the drift that is allowed, but at least 20 ms.
-    pub fn place(&mut self, arrival: i64, ssrc: u32, timestamp: u32, samples: usize) -> Place {
+    pub fn place(&mut self, arrival: i64, ssrc: u32, timestamp: u32, marker: bool, samples: usize) -> Place {
         let allowed = i64::try_from(samples).unwrap_or(i64::MAX).max(160);
         if let Some(anchor) = self.current.as_mut().filter(|anchor| anchor.ssrc == ssrc) {
             let place = anchor.expect(arrival, timestamp);
-            if place.believable() {
+            let paused = marker && place.lag > Self::PAUSED && place.at > anchor.at;
+            if place.believable() && !paused {
                 anchor.advance(place, timestamp);
                 anchor.limit_drift(place.lag, allowed);
                 return place;
@@ -58,7 +64,7 @@ impl Timeline {
             return place;
         }
         self.previous = self.current.replace(Anchor { ssrc, timestamp, at: arrival, least_lag: i64::MAX, counted: 0 });
-        Place { at: arrival, lag: 0 }
+        Place { at: arrival, lag: 0, fresh: true }
     }
 
     /// The position of a timestamp of the current stream, if it is believable; moves nothing. A key that is held
@@ -80,7 +86,7 @@ impl Timeline {
 impl Anchor {
     fn expect(&self, arrival: i64, timestamp: u32) -> Place {
         let at = self.at + i64::from(timestamp.wrapping_sub(self.timestamp).cast_signed());
-        Place { at, lag: arrival - at }
+        Place { at, lag: arrival - at, fresh: false }
     }
 
     fn advance(&mut self, place: Place, timestamp: u32) {
@@ -125,40 +131,56 @@ mod tests {
     fn late_and_reordered_packets_land_where_they_were_spoken() {
         let mut timeline = Timeline::default();
         let first = u32::MAX - 200; // wraps on the way
-        let places = [(0, 0), (2, 400), (1, 420), (3, 900)]
-            .map(|(number, arrival)| timeline.place(1_000 + arrival, 7, first.wrapping_add(number * FRAME), 160).at);
+        let places = [(0, 0), (2, 400), (1, 420), (3, 900)].map(|(number, arrival)| {
+            timeline.place(1_000 + arrival, 7, first.wrapping_add(number * FRAME), false, 160).at
+        });
         assert_eq!(places, [1_000, 1_320, 1_160, 1_480]);
     }
 
     #[test]
     fn a_jump_of_the_timestamp_does_not_become_hours_of_silence() {
         let mut timeline = Timeline::default();
-        timeline.place(0, 7, 0, 160);
-        assert_eq!(timeline.place(160, 7, 2_000_000_000, 160).at, 160);
-        assert_eq!(timeline.place(320, 7, 2_000_000_160, 160).at, 320);
+        timeline.place(0, 7, 0, false, 160);
+        assert_eq!(timeline.place(160, 7, 2_000_000_000, false, 160).at, 160);
+        assert_eq!(timeline.place(320, 7, 2_000_000_160, false, 160).at, 320);
     }
 
     #[test]
     fn a_new_source_is_anchored_to_its_arrival_and_the_old_ones_straggler_keeps_its_place() {
         let mut timeline = Timeline::default();
-        timeline.place(0, 7, 0, 160);
-        timeline.place(330, 7, 320, 160);
-        assert_eq!(timeline.place(500, 8, 99, 160).at, 500);
-        assert_eq!(timeline.place(510, 7, 160, 160).at, 160, "the straggler");
-        assert_eq!(timeline.place(660, 8, 259, 160).at, 660, "did not disturb the new source");
+        timeline.place(0, 7, 0, false, 160);
+        timeline.place(330, 7, 320, false, 160);
+        assert_eq!(timeline.place(500, 8, 99, false, 160).at, 500);
+        assert_eq!(timeline.place(510, 7, 160, false, 160).at, 160, "the straggler");
+        assert_eq!(timeline.place(660, 8, 259, false, 160).at, 660, "did not disturb the new source");
     }
 
     #[test]
     fn a_sender_that_pauses_its_timestamps_is_brought_forward_within_a_second() {
         let mut timeline = Timeline::default();
-        timeline.place(0, 7, 0, 160);
+        timeline.place(0, 7, 0, false, 160);
         let pause = 8_000;
         let lags: Vec<i64> =
-            (1..=110_u32).map(|n| timeline.place(i64::from(n * FRAME) + pause, 7, n * FRAME, 160).lag).collect();
+            (1..=110_u32).map(|n| timeline.place(i64::from(n * FRAME) + pause, 7, n * FRAME, false, 160).lag).collect();
         assert_eq!(lags[0], pause);
         assert_eq!(lags[109], 0);
         let long = 110 * i64::from(FRAME) + pause + 80_000;
-        assert_eq!(timeline.place(long, 7, 111 * FRAME, 160).at, long, "ten seconds are seen at once");
+        assert_eq!(timeline.place(long, 7, 111 * FRAME, false, 160).at, long, "ten seconds are seen at once");
+    }
+
+    #[test]
+    fn a_silence_is_as_long_as_it_was_whether_the_sender_s_clock_ran_on_or_stopped() {
+        for stopped in [false, true] {
+            let mut timeline = Timeline::default();
+            timeline.place(0, 7, 0, true, 160);
+            timeline.place(160, 7, 160, false, 160);
+            let first = if stopped { 320 } else { 8_160 };
+            assert_eq!(timeline.place(8_160, 7, first, true, 160).at, 8_160, "a second later");
+            assert_eq!(timeline.place(8_330, 7, first + 160, false, 160).at, 8_320);
+        }
+        let mut timeline = Timeline::default();
+        timeline.place(0, 7, 0, true, 160);
+        assert_eq!(timeline.place(900, 7, 320, true, 160).at, 320, "late by 72 ms is the network");
     }
 
     proptest! {
@@ -172,7 +194,7 @@ mod tests {
                 let spoken = number * 160 * (1_000 + permille) / 1_000;
                 let jitter = i64::from(noise % 480);
                 let timestamp = u32::try_from(number * 160).expect("small");
-                let place = timeline.place(spoken + jitter, 7, timestamp, 160);
+                let place = timeline.place(spoken + jitter, 7, timestamp, false, 160);
                 let drift = place.at - spoken;
                 prop_assert!((-160 - 160..=480 + 160 + 160).contains(&drift), "packet {number}: {drift}");
             }
@@ -185,7 +207,7 @@ mod tests {
             let (mut timeline, mut arrival) = (Timeline::default(), 0);
             for (step, timestamp, ssrc) in packets {
                 arrival += step;
-                let place = timeline.place(arrival, ssrc, timestamp, 160);
+                let place = timeline.place(arrival, ssrc, timestamp, false, 160);
                 prop_assert!(place.at >= arrival - Timeline::LATE && place.at <= arrival + Timeline::EARLY);
             }
         }

@@ -4,7 +4,7 @@ use rsipstack::sip::{Header, Request, StatusCode, prelude::HeadersExt};
 
 use super::{
     datagram::ALLOWED,
-    sdp::{Description, Offer},
+    sdp::{Description, Offer, Sealing, SrtpPolicy},
     siprec,
     timer::{BadWish, MIN_SE, Refresher, Terms, Wish},
 };
@@ -154,7 +154,7 @@ fn key(text: &str) -> Option<char> {
 /// The body: 415 for what is no SDP, 400 for broken SDP, 488 without a codec of ours.
 ///
 /// * returns — their offer, or `None` if they want ours.
-pub(super) fn offer(request: &Request) -> Result<Option<Offer>, Refusal> {
+pub(super) fn offer(request: &Request, srtp: SrtpPolicy) -> Result<Option<Offer>, Refusal> {
     if request.body.is_empty() {
         return Ok(None);
     }
@@ -167,7 +167,7 @@ pub(super) fn offer(request: &Request) -> Result<Option<Offer>, Refusal> {
         let warning = Header::Warning(format!("399 hotline \"{error}\"").into());
         Refusal(StatusCode::BadRequest, vec![warning])
     })?;
-    if let Err(error) = offer.choose() {
+    if let Err(error) = offer.choose(Sealing::unkeyed(srtp)) {
         let warning = Header::Warning(format!("305 hotline \"{error}\"").into());
         return Err(Refusal(StatusCode::NotAcceptableHere, vec![warning]));
     }

@@ -39,7 +39,7 @@ use super::{
     kind_of,
     leg::Leg,
     merged::Merged,
-    sdp::Offer,
+    sdp::{ForkSession, Offer, Sealing, Session},
     siprec::{self, Story},
     socket::WatchedSocket,
     stream::{self, Streams},
@@ -213,9 +213,24 @@ impl Shared {
         self.settings.t1 * 64
     }
 
+    /// Our side of offer and answer.
+    pub(super) fn session(&self, media: SocketAddr) -> Session {
+        Session::new(self.session_number(), media, self.sealing())
+    }
+
+    /// The same for a call that a switch forks to us.
+    pub(super) fn fork_session(&self, media: [SocketAddr; 2]) -> ForkSession {
+        ForkSession::new(self.session_number(), media, self.sealing())
+    }
+
     /// A fresh number for `o=`, below 2^62 (some phones read it signed).
-    pub(super) fn session_number(&self) -> u64 {
+    fn session_number(&self) -> u64 {
         u64::from_be_bytes(self.clock.random()) >> 2
+    }
+
+    /// What the settings allow, and a fresh key.
+    fn sealing(&self) -> Sealing {
+        Sealing { policy: self.settings.srtp, ours: self.clock.random() }
     }
 
     pub(super) fn advertised(&self) -> Option<IpAddr> {
@@ -348,7 +363,7 @@ impl Shared {
         let cseq = tx.original.cseq_header()?.seq()?;
         let flow = tx.connection.as_ref().filter(|it| it.is_reliable()).and_then(SipConnection::cancel_token);
         let forked = story.as_ref().map(|story| story.parties().clone());
-        let (leg, events) = Leg::new(dialog.clone(), cseq, flow, story, self.clock.clone());
+        let (leg, events) = Leg::new(dialog.clone(), cseq, flow, story, self.settings.srtp, self.clock.clone());
         let id = dialog.id();
         self.legs().insert(id.to_string(), leg.clone());
         let (shared, watched) = (self.clone(), leg.clone());
@@ -372,11 +387,11 @@ impl Shared {
     fn wish(&self, request: &Request, called: Option<String>) -> Result<Wish, Refusal> {
         if let Some(called) = called {
             let caller = checks::caller(request, &self.settings.area_code);
-            return Ok(Wish { caller, called, offer: checks::offer(request)?, story: None });
+            return Ok(Wish { caller, called, offer: checks::offer(request, self.settings.srtp)?, story: None });
         }
         let said = siprec::read(request)?;
-        siprec::first_offer(&said)?;
-        let story = Story::begin(self.rule.clone(), &said);
+        siprec::first_offer(&said, self.settings.srtp)?;
+        let story = Story::begin(self.rule.clone(), self.settings.srtp, &said);
         let parties = story.parties();
         let dialled = || checks::addressee(request, &self.settings.numbers, &self.settings.area_code).ok().flatten();
         let only = || (self.settings.numbers.len() == 1).then(|| self.settings.numbers[0].clone());

@@ -14,7 +14,7 @@ use super::{
     endpoint::Shared,
     kind_of,
     leg::{Leg, Talk},
-    sdp::{Agreed, ForkSession, Forked, Offer, Session},
+    sdp::{Agreed, Forked, Offer},
     siprec::Parties,
     timer::Terms,
 };
@@ -79,7 +79,7 @@ impl Incoming {
     ///   [`LegEvent::Settled`] or [`LegEvent::NoAnswer`] follows the ACK.
     pub fn answer(mut self, media: SocketAddr) -> Result<(Answered, Option<Agreed>), AnswerError> {
         let link = self.link.take().ok_or_else(gone)?;
-        let mut session = Session::new(link.shared.session_number(), media);
+        let mut session = link.shared.session(media);
         let (text, agreed) = match &self.offer {
             None => (session.offer(), None),
             Some(offer) => match session.answer(offer) {
@@ -101,7 +101,7 @@ impl Incoming {
     /// * `media` — where we want to hear the caller and the operator, addresses of one machine that the switch can reach.
     pub fn answer_fork(mut self, media: [SocketAddr; 2]) -> Result<(Answered, Forked), AnswerError> {
         let (link, offer) = (self.link.take().ok_or_else(gone)?, self.offer.take().ok_or_else(gone)?);
-        let mut session = ForkSession::new(link.shared.session_number(), media);
+        let mut session = link.shared.fork_session(media);
         let sides = link.leg.story().map_or([None; 2], |story| story.sides(&offer, [None; 2]));
         let (text, forked) = session.answer(&offer, sides);
         Ok((self.accept(link, Talk::Fork(session), text)?, forked))

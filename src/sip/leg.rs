@@ -29,7 +29,7 @@ use super::{
     endpoint::{Shared, answer},
     kind_of,
     refresh::Refresh,
-    sdp::{Description, ForkSession, Session},
+    sdp::{Description, ForkSession, Session, SrtpPolicy},
     siprec::{self, Parties, Said, Story},
     timer::{Due, Terms, Timer},
 };
@@ -47,6 +47,7 @@ pub(super) struct Leg {
     session: Mutex<Option<Talk>>,
     /// What the switch has said that forks this call to us.
     pub(super) fork: Option<Mutex<Story>>,
+    srtp: SrtpPolicy,
     /// Our offer is in the 200; their answer comes with the ACK.
     offered: AtomicBool,
     /// A re-INVITE of theirs is not finished.
@@ -129,6 +130,7 @@ impl Leg {
         cseq: u32,
         flow: Option<CancellationToken>,
         fork: Option<Story>,
+        srtp: SrtpPolicy,
         clock: Clock,
     ) -> (Arc<Self>, mpsc::Receiver<LegEvent>) {
         let (events, receiver) = mpsc::channel(EVENTS);
@@ -137,6 +139,7 @@ impl Leg {
             flow,
             session: Mutex::new(None),
             fork: fork.map(Mutex::new),
+            srtp,
             offered: AtomicBool::new(false),
             reinviting: AtomicBool::new(false),
             ours: AtomicBool::new(false),
@@ -258,7 +261,7 @@ impl Leg {
 
     /// Reads what a request within the dialog offers and tells.
     fn read(&self, request: &Request) -> Result<Said, Refusal> {
-        if self.fork.is_some() { siprec::read(request) } else { Ok(Said::plain(checks::offer(request)?)) }
+        if self.fork.is_some() { siprec::read(request) } else { Ok(Said::plain(checks::offer(request, self.srtp)?)) }
     }
 
     /// Answers a new offer within the dialog; without one makes ours.

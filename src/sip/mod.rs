@@ -56,6 +56,8 @@ pub struct SipSettings {
     pub area_code: String,
     /// Switches that may fork their calls to us.
     pub forks: Forks,
+    /// Which streams are taken.
+    pub srtp: sdp::SrtpPolicy,
     /// Calls at once; the next one hears 503 with Retry-After.
     pub max_calls: usize,
     /// The protocol's T1 (RFC 3261 §17); a 200 without ACK is given up after 64 of them.
@@ -94,6 +96,7 @@ impl SipSettings {
             numbers,
             area_code: String::new(),
             forks: Forks::default(),
+            srtp: sdp::SrtpPolicy::default(),
             max_calls,
             t1: Self::T1,
             streams: StreamLimits::default(),

@@ -4,8 +4,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{super::leg::Leg, *};
-use crate::media::{LegStats, MediaCommand, MediaEvent, Prompt};
+use super::{
+    super::{
+        inbound::Inbound,
+        latch::Latch,
+        leg::{Kind, Leg},
+        rtcp::{self, Block, Item},
+        srtp::{Opener, Sealer},
+    },
+    *,
+};
+use crate::media::{LegStats, MediaCommand, MediaEvent, Prompt, Srtp, SrtpKey, SrtpSuite, StreamStats};
 
 /// A leg with a recording, and a time that moves only when told.
 struct Desk {
@@ -14,6 +23,8 @@ struct Desk {
     start: Instant,
     now: Instant,
     shelf: Shelf,
+    /// RTCP that was sent while time moved on.
+    reports: Vec<(SocketAddr, Kind, Vec<u8>)>,
 }
 
 const PHONE: u16 = 40_000;
@@ -29,7 +40,8 @@ impl Desk {
     async fn opened() -> Self {
         let (shelf, call, now) = (Shelf::new(), call(), Clock::system().instant());
         let tap = shelf.archive.start(facts(call)).await.expect("room");
-        let mut desk = Self { leg: Box::new(Leg::new(call, now, [7; 3])), call, start: now, now, shelf };
+        let leg = Box::new(Leg::new(call, now, UnixMs(1_000), [7; 6]));
+        let mut desk = Self { leg, call, start: now, now, shelf, reports: Vec::new() };
         desk.command(MediaCommand::Record(tap));
         desk
     }
@@ -44,8 +56,12 @@ impl Desk {
         while self.now < until {
             self.now += Duration::from_millis(2).min(until - self.now);
             self.leg.handle_timeout(self.now);
-            while let Some((to, packet)) = self.leg.poll_transmit(self.now) {
-                sent.push((to, packet.to_vec()));
+            while let Some(out) = self.leg.poll_transmit(self.now) {
+                if out.what == Kind::Sound {
+                    sent.push((out.to, out.bytes.to_vec()));
+                } else {
+                    self.reports.push((out.to, out.what, out.bytes.to_vec()));
+                }
             }
         }
         sent
@@ -57,6 +73,11 @@ impl Desk {
 
     fn hear_from(&mut self, port: u16, datagram: &[u8]) {
         self.leg.handle_rtp(self.now, ([127, 0, 0, 1], port).into(), &mut datagram.to_vec());
+    }
+
+    /// A compound comes to the RTCP port.
+    fn report(&mut self, compound: &[u8]) {
+        self.leg.handle_rtcp(self.now, ([127, 0, 0, 1], PHONE + 1).into(), &mut compound.to_vec());
     }
 
     fn events(&mut self) -> Vec<MediaEvent> {
@@ -73,6 +94,13 @@ impl Desk {
         let stats = self.leg.stats();
         (self.shelf.seal(self.call).await, stats)
     }
+}
+
+/// What the phone says of the stream that we send.
+fn report(block: Block, bye: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    rtcp::write(&mut out, SSRC, None, Some((7, block)), b"phone", bye);
+    out
 }
 
 #[tokio::test]
@@ -150,12 +178,13 @@ async fn strangers_and_garbage_change_nothing() {
     desk.hear(&[0x80; 5]);
     desk.hear(&[&rtp::header(96, false, 1, 160, SSRC)[..], &[0; 160]].concat());
     desk.hear(&[&[0x80, 200][..], &[0; 26]].concat());
+    desk.hear(&report(Block::default(), false));
     desk.hear(&packet(1));
     let sent = desk.wait(20);
     assert_eq!(sent.last().map(|(to, _)| to.port()), Some(PHONE));
     let (recorded, LegStats { heard: stats, .. }) = desk.close().await;
     assert_same(&recorded.left[160..3 * 160], &decoded(0..2));
-    assert_eq!((stats.received, stats.foreign, stats.malformed, stats.rtcp), (2, 2, 1, 1));
+    assert_eq!((stats.received, stats.foreign, stats.malformed, stats.rtcp), (2, 2, 2, 1));
 }
 
 #[tokio::test]
@@ -176,7 +205,7 @@ async fn what_came_before_the_answer_was_known_is_recorded_in_its_place() {
 async fn thirty_silent_seconds_are_told_once_unless_they_hold_or_send_rtcp() {
     let mut desk = Desk::connected().await;
     desk.wait(29_000);
-    desk.leg.handle_rtcp(desk.now, ([127, 0, 0, 1], PHONE + 1).into());
+    desk.report(&report(Block::default(), false));
     desk.wait(29_900);
     assert_eq!(desk.events(), [], "a muted phone lives by its RTCP");
     desk.wait(5_000);
@@ -253,4 +282,259 @@ async fn nothing_is_sent_while_they_hold_us_and_a_new_codec_is_taken_up() {
     assert_same(&recorded.left[begin..begin + 160], &decoded(0..1));
     assert_eq!(recorded.left[begin + 160], G711::Ulaw.decode(0));
     assert_eq!(stats.heard.foreign, 0);
+}
+
+#[tokio::test]
+async fn a_stranger_s_stream_of_the_right_kind_is_never_recorded_once_the_phone_was_heard() {
+    for phone in [PHONE, 51_000] {
+        let mut desk = Desk::connected().await;
+        for number in 0..500 {
+            desk.wait(20);
+            desk.hear_from(phone, &packet(number));
+            if number >= 10 {
+                let stranger = rtp::header(8, false, u16::try_from(number).expect("small"), number * 160, 666);
+                desk.hear_from(6_666, &[&stranger[..], &[0x2A; 160]].concat());
+            }
+        }
+        let sent = desk.wait(20);
+        assert_eq!(sent.last().map(|(to, _)| to.port()), Some(phone));
+        let (recorded, LegStats { heard, .. }) = desk.close().await;
+        assert_same(&recorded.left[160..501 * 160], &decoded(0..500));
+        assert_eq!((heard.received, heard.foreign), (500, 490), "port {phone}");
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_who_was_first_loses_to_the_address_of_the_description_and_leaves_no_sound() {
+    let mut desk = Desk::connected().await;
+    for number in 0..100 {
+        desk.wait(20);
+        let stranger = rtp::header(8, false, u16::try_from(number).expect("small"), number * 160, 666);
+        desk.hear_from(6_666, &[&stranger[..], &[0x2A; 160]].concat());
+        if number >= 5 {
+            desk.hear(&packet(number));
+        }
+    }
+    let (recorded, LegStats { heard, .. }) = desk.close().await;
+    assert!(recorded.left[..6 * 160].iter().all(|sample| *sample == 0), "before the phone spoke");
+    assert_same(&recorded.left[6 * 160..101 * 160], &decoded(5..100));
+    assert_eq!((heard.received, heard.foreign), (95, 100));
+}
+
+#[tokio::test]
+async fn a_phone_behind_nat_loses_nothing_by_being_doubted() {
+    let mut desk = Desk::connected().await;
+    for number in 0..50 {
+        desk.wait(20);
+        desk.hear_from(51_000, &packet(number));
+    }
+    let sent = desk.wait(20);
+    assert_eq!(sent.last().map(|(to, _)| to.port()), Some(51_000));
+    assert_eq!(desk.events(), [MediaEvent::FirstPacket { call: desk.call }]);
+    let (recorded, LegStats { heard, .. }) = desk.close().await;
+    assert_same(&recorded.left[160..51 * 160], &decoded(0..50));
+    assert_eq!((heard.received, heard.foreign), (50, 0));
+}
+
+#[tokio::test]
+async fn a_flood_of_strangers_does_not_keep_a_phone_behind_nat_out() {
+    let mut desk = Desk::connected().await;
+    desk.wait(20);
+    desk.hear_from(51_000, &packet(0));
+    for number in 1..50 {
+        for stranger in 0..40 {
+            desk.hear_from(7_000 + stranger, &packet(number));
+        }
+        desk.wait(20);
+        desk.hear_from(51_000, &packet(number));
+    }
+    let sent = desk.wait(20);
+    assert_eq!(sent.last().map(|(to, _)| to.port()), Some(51_000));
+}
+
+#[tokio::test]
+async fn a_new_address_after_a_re_invite_is_followed_and_the_old_one_is_a_stranger() {
+    let mut desk = Desk::connected().await;
+    let mut number = 0;
+    let mut speak = |desk: &mut Desk, port: u16, packets: u32| {
+        for _ in 0..packets {
+            desk.wait(20);
+            desk.hear_from(port, &packet(number));
+            number += 1;
+        }
+    };
+    speak(&mut desk, PHONE, 300);
+    desk.command(MediaCommand::Connect(remote(PHONE + 10)));
+    speak(&mut desk, PHONE, 3);
+    assert_eq!(desk.wait(20).last().map(|(to, _)| to.port()), Some(PHONE + 10), "where they want it now");
+    desk.now -= Duration::from_millis(20);
+    speak(&mut desk, PHONE + 10, 300);
+    desk.hear_from(PHONE, &packet(999));
+    assert_eq!(desk.wait(20).last().map(|(to, _)| to.port()), Some(PHONE + 10));
+    let (recorded, LegStats { heard, .. }) = desk.close().await;
+    assert_same(&recorded.left[160..604 * 160], &decoded(0..603));
+    assert_eq!((heard.received, heard.foreign), (603, 1));
+}
+
+#[tokio::test]
+async fn a_new_source_at_the_same_address_goes_on_and_a_bye_of_the_old_one_ends_nothing() {
+    let mut desk = Desk::connected().await;
+    for number in 0..50 {
+        desk.wait(20);
+        desk.hear(&packet(number));
+    }
+    desk.report(&report(Block::default(), true));
+    for number in 50..100 {
+        desk.wait(20);
+        let head = rtp::header(8, number == 50, u16::try_from(number).expect("small"), number * 160, 77);
+        desk.hear(&[&head[..], &sound(number)].concat());
+    }
+    assert_eq!(desk.events(), [MediaEvent::FirstPacket { call: desk.call }]);
+    let (recorded, LegStats { heard, .. }) = desk.close().await;
+    assert_same(&recorded.left[160..101 * 160], &decoded(0..100));
+    assert_eq!((heard.expected, heard.lost, heard.rtcp), (100, 0, 1));
+}
+
+#[tokio::test]
+async fn a_phone_that_sends_nothing_in_silence_leaves_silence_of_the_right_length() {
+    for clock_stops in [false, true] {
+        let mut desk = Desk::connected().await;
+        let say = |desk: &mut Desk, number: u32, at: u32, marker: bool| {
+            let sequence = u16::try_from(number).expect("small");
+            let head = rtp::header(8, marker, sequence, at * 160, SSRC);
+            desk.hear(&[&head[..], &sound(number)].concat());
+        };
+        for number in 0..50 {
+            desk.wait(20);
+            say(&mut desk, number, number, number == 0);
+        }
+        desk.wait(1_000);
+        for number in 50..100 {
+            desk.wait(20);
+            say(&mut desk, number, if clock_stops { number } else { number + 50 }, number == 50);
+        }
+        let (recorded, LegStats { heard, .. }) = desk.close().await;
+        assert_same(&recorded.left[160..51 * 160], &decoded(0..50));
+        assert!(recorded.left[51 * 160..101 * 160].iter().all(|sample| *sample == 0));
+        assert_same(&recorded.left[101 * 160..151 * 160], &decoded(50..100));
+        assert!((heard.lost, heard.late) == (0, 0) && heard.jitter_ms < 0.5, "clock stops: {clock_stops}, {heard:?}");
+    }
+}
+
+#[tokio::test]
+async fn comfort_noise_is_a_sign_of_life_and_no_sound() {
+    let mut desk = Desk::connected().await;
+    let noise = |number: u16| [&rtp::header(13, false, number, u32::from(number) * 160, SSRC)[..], &[0x40]].concat();
+    desk.hear_from(6_666, &noise(0));
+    desk.wait(20);
+    let words = rtp::header(8, true, 1, 160, SSRC);
+    desk.hear(&[&words[..], &sound(1)].concat());
+    for number in 2..100 {
+        desk.wait(400);
+        desk.hear(&noise(number));
+    }
+    assert_eq!(desk.events(), [MediaEvent::FirstPacket { call: desk.call }], "forty seconds, and not silent");
+    let (recorded, LegStats { heard, .. }) = desk.close().await;
+    assert!(recorded.left[320..].iter().all(|sample| *sample == 0));
+    assert_eq!((heard.received, heard.lost, heard.foreign), (99, 0, 1));
+}
+
+#[tokio::test]
+async fn reports_go_to_the_next_port_or_with_rtp_and_the_last_says_bye() {
+    for mux in [false, true] {
+        let mut desk = Desk::opened().await;
+        let rtcp = if mux { None } else { remote(PHONE).rtcp };
+        desk.command(MediaCommand::Connect(RemoteMedia { rtcp, ..remote(PHONE) }));
+        for number in 0..1_000 {
+            desk.wait(20);
+            if number != 500 {
+                desk.hear(&packet(number));
+            }
+        }
+        desk.command(MediaCommand::Close);
+        desk.wait(2);
+        let (port, kind) = if mux { (PHONE, Kind::Report) } else { (PHONE + 1, Kind::ReportFromItsPort) };
+        assert!(desk.reports.iter().all(|(to, what, _)| (to.port(), *what) == (port, kind)));
+        let count = desk.reports.len();
+        assert!((3..=9).contains(&count), "{count} in 20 s");
+        for (index, (.., compound)) in desk.reports.iter().enumerate() {
+            let (mut blocks, mut bye) = (Vec::new(), false);
+            let each = &mut |item| match item {
+                Item::Report { about: SSRC, block } => blocks.push(block),
+                Item::Bye { ssrc: 7 } => bye = true,
+                other => assert!(matches!(other, Item::Sender { .. }), "{other:?}"),
+            };
+            rtcp::read(compound, each).expect("RTCP");
+            assert_eq!((compound[1], blocks.len(), bye), (200, 1, index + 1 == count));
+            if bye {
+                assert_eq!((blocks[0].lost, blocks[0].jitter), (1, 0));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_they_report_of_us_is_kept_with_the_call() {
+    let mut desk = Desk::connected().await;
+    desk.report(&report(Block { lost: 3, jitter: 40, ..Block::default() }, false));
+    desk.hear(&packet(0));
+    desk.hear(&report(Block { lost: 5, jitter: 80, ..Block::default() }, false));
+    let (_, stats) = desk.close().await;
+    let reported = stats.reported.expect("two reports");
+    assert_eq!((reported.lost, reported.jitter_ms, reported.round_trip_ms, stats.heard.rtcp), (5, 10.0, None, 2));
+}
+
+fn keys() -> Srtp {
+    let key = |byte| SrtpKey { suite: SrtpSuite::AesCm128HmacSha1_80, master: [byte; 30] };
+    Srtp { ours: key(1), theirs: key(2) }
+}
+
+#[tokio::test]
+async fn sealed_sound_is_heard_and_what_is_forged_repeated_or_in_clear_never_sounds() {
+    let mut desk = Desk::opened().await;
+    let Srtp { ours, theirs } = keys();
+    desk.command(MediaCommand::Connect(RemoteMedia { srtp: Some(keys()), ..remote(PHONE) }));
+    let (mut sealer, mut opener, mut wire) = (Sealer::new(theirs), Opener::new(ours), Vec::new());
+    let mut forger = Sealer::new(SrtpKey { master: [3; 30], ..theirs });
+    for number in 0..100 {
+        let mut sent = desk.wait(20);
+        let (_, bytes) = sent.first_mut().expect("our stream");
+        assert_ne!(bytes[12..172], [G711::Alaw.silence(); 160]);
+        assert_eq!(opener.open_rtp(bytes), Ok(172));
+        assert_eq!(bytes[12..172], [G711::Alaw.silence(); 160]);
+        forger.seal_rtp(&packet(number), &mut wire);
+        desk.hear_from(6_666, &wire);
+        desk.hear(&wire);
+        desk.hear(&packet(number));
+        sealer.seal_rtp(&packet(number), &mut wire);
+        desk.hear_from(51_000, &wire);
+        desk.hear_from(6_666, &wire);
+        if number == 50 {
+            // A re-INVITE with the same keys.
+            desk.command(MediaCommand::Connect(RemoteMedia { srtp: Some(keys()), ..remote(PHONE) }));
+        }
+    }
+    let mut compound = report(Block { lost: 4, ..Block::default() }, false);
+    desk.report(&compound);
+    sealer.seal_rtcp(&mut compound);
+    desk.report(&compound);
+    assert_eq!(desk.wait(20).last().map(|(to, _)| to.port()), Some(51_000), "who has the key is the phone");
+    let mut sealed_report = desk.reports.pop().map_or_else(Vec::new, |(.., bytes)| bytes);
+    assert!(sealed_report.is_empty() || opener.open_rtcp(&mut sealed_report).is_ok());
+    let (recorded, stats) = desk.close().await;
+    assert_same(&recorded.left[160..101 * 160], &decoded(0..100));
+    assert_eq!((stats.heard.received, stats.heard.unproved), (100, 100 * 4 + 1));
+    assert_eq!(stats.reported.map(|it| it.lost), Some(4));
+}
+
+#[tokio::test]
+async fn figures_of_a_bad_line_tell_runs_and_the_longest_of_them() {
+    let mut desk = Desk::connected().await;
+    for number in (0..300).filter(|it| !(100..105).contains(it) && *it != 200) {
+        desk.wait(if number == 105 { 120 } else { 20 });
+        desk.hear(&packet(number));
+    }
+    let StreamStats { expected, lost, loss_runs, longest_loss_ms, .. } = desk.leg.stats().heard;
+    assert_eq!((expected, lost, loss_runs, longest_loss_ms), (300, 6, 2, 100));
+    assert!(Inbound::DOUBT < Latch::WINDOW);
 }

@@ -73,11 +73,13 @@ fn facts(call: CallId) -> CallFacts {
 fn remote(port: u16) -> RemoteMedia {
     RemoteMedia {
         address: ([127, 0, 0, 1], port).into(),
+        rtcp: Some(([127, 0, 0, 1], port + 1).into()),
         codec: G711::Alaw,
         payload_type: 8,
         telephone_event: Some(101),
         send: true,
         receive: true,
+        srtp: None,
     }
 }
 

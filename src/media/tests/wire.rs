@@ -192,28 +192,55 @@ async fn noise_on_the_ports_ends_nothing() {
     }
 }
 
+/// A plane with 32 pairs of ports, and the clock by which they rest.
+fn small_plane() -> (MediaPlane, Receiver<MediaEvent>, Clock) {
+    let probe = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("loopback");
+    let (first, clock) = (probe.port().min(65_000) & !1, Clock::that_can_be_advanced());
+    let settings = MediaSettings { address: [127, 0, 0, 1].into(), ports: (first, first + 63), shards: 2 };
+    let (plane, events) = MediaPlane::start(settings, clock.clone()).expect("threads");
+    (plane, events, clock)
+}
+
+async fn all_closed(events: &mut Receiver<MediaEvent>, calls: usize) {
+    for _ in 0..calls {
+        let event = tokio::time::timeout(PATIENCE, events.recv()).await.expect("in time");
+        assert!(matches!(event, Some(MediaEvent::Closed { .. })), "{event:?}");
+    }
+}
+
 #[tokio::test]
 async fn ports_come_back_from_every_call_and_a_stopped_plane_says_so() {
-    let probe = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("loopback");
-    let first = probe.port().min(65_000) & !1;
-    let settings = MediaSettings { address: [127, 0, 0, 1].into(), ports: (first, first + 63), shards: 2 };
-    let (plane, mut events) = MediaPlane::start(settings, Clock::system()).expect("threads");
+    let (plane, mut events, clock) = small_plane();
     let free = plane.free_ports();
     for _ in 0..4 {
         let calls: Vec<_> = std::iter::repeat_with(call).take_while(|call| plane.open(*call).is_ok()).collect();
         assert!(!calls.is_empty());
         for call in &calls {
+            assert!(plane.open(*call).is_err(), "once is enough");
             plane.command(*call, MediaCommand::Close).expect("a leg");
+            assert!(plane.command(*call, MediaCommand::Close).is_err(), "it is gone");
         }
-        for _ in &calls {
-            let event = tokio::time::timeout(PATIENCE, events.recv()).await.expect("in time");
-            assert!(matches!(event, Some(MediaEvent::Closed { .. })), "{event:?}");
-        }
+        all_closed(&mut events, calls.len()).await;
         assert_eq!(plane.free_ports(), free);
+        assert!(plane.open(call()).is_err(), "all of them rest");
+        clock.advance(Duration::from_secs(2));
     }
     plane.open(call()).expect("ports");
     plane.stop();
     assert_eq!(plane.free_ports(), free);
     assert!(plane.open(call()).is_err());
     assert_eq!(plane.free_ports(), free, "a refused call keeps no port");
+}
+
+#[tokio::test]
+async fn a_call_is_closed_and_gives_its_ports_back_although_its_thread_is_behind() {
+    let (plane, mut events, _) = small_plane();
+    let (free, call) = (plane.free_ports(), call());
+    plane.open(call).expect("ports");
+    let behind = std::iter::repeat_with(|| plane.command(call, MediaCommand::StopPlaying)).take(1_000_000);
+    assert!(behind.into_iter().any(|told| told.is_err()), "its ring is full");
+    plane.command(call, MediaCommand::Close).expect("a leg");
+    all_closed(&mut events, 1).await;
+    assert_eq!(plane.free_ports(), free);
+    plane.stop();
 }

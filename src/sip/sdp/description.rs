@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{Agreed, Codec, NoCommonCodec};
+use super::{Agreed, Codec, NoCommonCodec, Sealing, Security, SrtpPolicy, crypto::Crypto};
 
 /// Longest description read, in bytes; a datagram is never longer than this.
 const LONGEST: usize = 16 * 1024;
@@ -50,6 +50,11 @@ pub struct Media {
     names: Vec<(u8, String)>,
     /// `a=label` (RFC 4574): what metadata call this stream.
     pub(super) label: Option<String>,
+    pub(super) rtcp_mux: bool,
+    /// Port, and address where it is another (RFC 3605).
+    rtcp: Option<(u16, Option<IpAddr>)>,
+    /// The first line of theirs that we can use.
+    crypto: Option<Crypto>,
 }
 
 /// An offer or an answer.
@@ -132,23 +137,36 @@ impl Description {
 
     /// Finds the audio stream we take, and what is settled by taking it.
     ///
-    /// * returns — the index of its m-line, and the agreement. Of several streams the first usable one; of several
-    ///   codecs the one they like best.
-    pub fn choose(&self) -> Result<(usize, Agreed), NoCommonCodec> {
-        let usable = |(index, stream): (usize, &Media)| Some((index, self.agree(stream)?));
-        self.streams.iter().enumerate().find_map(usable).ok_or(NoCommonCodec)
+    /// * returns — the index of its m-line, and the agreement. Of several streams the first usable one, sealed ones first;
+    ///   of several codecs the one they like best.
+    pub fn choose(&self, sealing: Sealing) -> Result<(usize, Agreed), NoCommonCodec> {
+        let usable = |(index, stream): (usize, &Media)| Some((index, self.agree(stream, sealing)?));
+        let mut found = self.streams.iter().enumerate().filter_map(usable);
+        let first = found.next().ok_or(NoCommonCodec)?;
+        let sealed = |it: &(usize, Agreed)| it.1.security.is_some();
+        Ok(if sealed(&first) { first } else { found.find(sealed).unwrap_or(first) })
     }
 
     /// The audio streams we could take: index of the m-line, label.
-    pub fn usable(&self) -> Vec<(usize, Option<&str>)> {
-        let streams = self.streams.iter().enumerate().filter(|(_, stream)| self.agree(stream).is_some());
+    pub fn usable(&self, policy: SrtpPolicy) -> Vec<(usize, Option<&str>)> {
+        let sealing = Sealing::unkeyed(policy);
+        let streams = self.streams.iter().enumerate().filter(|(_, stream)| self.agree(stream, sealing).is_some());
         streams.map(|(index, stream)| (index, stream.label.as_deref())).collect()
     }
 
-    pub(super) fn agree(&self, stream: &Media) -> Option<Agreed> {
-        if stream.port == 0 || stream.kind != "audio" || stream.protocol != "RTP/AVP" {
+    pub(super) fn agree(&self, stream: &Media, sealing: Sealing) -> Option<Agreed> {
+        let sealed = stream.protocol == protocol(true);
+        let known = sealed || stream.protocol == protocol(false);
+        if stream.port == 0 || stream.kind != "audio" || !known || !sealing.policy.takes(sealed) {
             return None;
         }
+        let security = match stream.crypto {
+            Some(Crypto { tag, suite, master }) if sealed => {
+                Some(Security { suite, ours: sealing.ours, theirs: master, tag })
+            }
+            None if sealed => return None,
+            _ => None,
+        };
         let address = stream.address.or(self.address)?;
         let numbers = || stream.formats.iter().filter_map(|format| format.parse::<u8>().ok()).filter(|it| *it < 128);
         let (payload_type, codec) = numbers().find_map(|number| Some((number, stream.codec(number)?)))?;
@@ -158,9 +176,15 @@ impl Description {
         let held = address.is_unspecified();
         let send = matches!(theirs, Direction::SendRecv | Direction::RecvOnly) && !held;
         let receive = matches!(theirs, Direction::SendRecv | Direction::SendOnly);
+        let rtcp = if stream.rtcp_mux { None } else { Some(stream.control(address)) };
         let address = SocketAddr::new(address, stream.port);
-        Some(Agreed { address, codec, payload_type, telephone_event, send, receive })
+        Some(Agreed { address, rtcp, codec, payload_type, telephone_event, send, receive, security })
     }
+}
+
+/// What stands in the m-line of a stream that is sealed or not.
+pub(super) const fn protocol(sealed: bool) -> &'static str {
+    if sealed { "RTP/SAVP" } else { "RTP/AVP" }
 }
 
 impl Media {
@@ -175,14 +199,47 @@ impl Media {
             return None;
         }
         let (kind, protocol) = (kind.to_owned(), protocol.to_owned());
-        Some(Self { kind, port, protocol, formats, address: None, direction: None, names: Vec::new(), label: None })
+        Some(Self {
+            kind,
+            port,
+            protocol,
+            formats,
+            address: None,
+            direction: None,
+            names: Vec::new(),
+            label: None,
+            rtcp_mux: false,
+            rtcp: None,
+            crypto: None,
+        })
     }
 
     fn attribute(&mut self, value: &str) {
-        if let Some(label) = value.strip_prefix("label:").map(str::trim) {
+        if value.trim() == "rtcp-mux" {
+            self.rtcp_mux = true;
+        } else if let Some(label) = value.strip_prefix("label:").map(str::trim) {
             let fits = (1..=LONGEST_LABEL).contains(&label.len()) && label.bytes().all(|byte| byte.is_ascii_graphic());
             self.label = fits.then(|| label.to_owned());
+        } else if let Some(rtcp) = value.strip_prefix("rtcp:") {
+            let mut words = rtcp.split_ascii_whitespace();
+            let port = words.next().and_then(|port| port.parse().ok());
+            self.rtcp = port.map(|port| (port, connection_address(&words.collect::<Vec<_>>().join(" "))));
+        } else if let Some(crypto) = value.strip_prefix("crypto:") {
+            self.crypto = self.crypto.or_else(|| Crypto::parse(crypto));
+        } else {
+            self.name_format(value);
         }
+    }
+
+    /// Where they want RTCP: the port after RTP's unless they say otherwise.
+    ///
+    /// * `address` — where they want RTP.
+    fn control(&self, address: IpAddr) -> SocketAddr {
+        let (port, own) = self.rtcp.unwrap_or((self.port.saturating_add(1), None));
+        SocketAddr::new(own.unwrap_or(address), port)
+    }
+
+    fn name_format(&mut self, value: &str) {
         let Some(map) = value.strip_prefix("rtpmap:") else { return };
         let Some((number, name)) = map.trim().split_once(char::is_whitespace) else { return };
         let Ok(number) = number.parse() else { return };
@@ -230,9 +287,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::sip::sdp::Suite;
+
+    const SEALING: Sealing = Sealing { policy: SrtpPolicy::Accept, ours: [7; 30] };
+    const KEY: &str = "inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";
 
     fn choose(text: &str) -> Option<Agreed> {
-        Description::parse(text.as_bytes()).ok()?.choose().ok().map(|(_, agreed)| agreed)
+        Description::parse(text.as_bytes()).ok()?.choose(SEALING).ok().map(|(_, agreed)| agreed)
     }
 
     #[test]
@@ -278,6 +339,42 @@ mod tests {
     }
 
     #[test]
+    fn rtcp_goes_with_rtp_or_to_the_next_port_or_where_they_say() {
+        let with = |line: &str| {
+            choose(&format!("v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP 8\n{line}\n")).expect("PCMA").rtcp
+        };
+        let at = |text: &str| Some(text.parse().expect("an address"));
+        assert_eq!(with("a=mid:1"), at("192.0.2.1:4001"));
+        assert_eq!(with("a=rtcp-mux"), None);
+        assert_eq!(with("a=rtcp:53020"), at("192.0.2.1:53020"));
+        assert_eq!(with("a=rtcp:53020 IN IP4 192.0.2.7"), at("192.0.2.7:53020"));
+        assert_eq!(with("a=rtcp:x"), at("192.0.2.1:4001"));
+    }
+
+    #[test]
+    fn a_sealed_stream_is_taken_before_one_in_clear_unless_the_settings_say_otherwise() {
+        use SrtpPolicy::{Accept, Off, Require};
+        let plain = "m=audio 4000 RTP/AVP 8\n";
+        let sealed = format!(
+            "m=audio 4002 RTP/SAVP 8\na=crypto:1 F8_128_HMAC_SHA1_80 {KEY}\na=crypto:2 AES_CM_128_HMAC_SHA1_32 {KEY}\n\
+             a=crypto:3 AES_CM_128_HMAC_SHA1_80 {KEY}\n"
+        );
+        let keyless = "m=audio 4004 RTP/SAVP 8\n";
+        let chosen = |streams: &[&str], policy| {
+            let text = format!("v=0\nc=IN IP4 192.0.2.1\n{}", streams.concat());
+            let chosen = Description::parse(text.as_bytes()).expect("SDP").choose(Sealing { policy, ..SEALING }).ok();
+            chosen.map(|(index, agreed)| (index, agreed.security.map(|it| (it.tag, it.suite, it.ours, it.theirs[0]))))
+        };
+        let keys = Some((2, Suite::AesCm128HmacSha1_32, SEALING.ours, b'w'));
+        assert_eq!(chosen(&[plain, &sealed], Accept), Some((1, keys)), "the first line of theirs that we know");
+        assert_eq!(chosen(&[plain, &sealed], Require), Some((1, keys)));
+        assert_eq!(chosen(&[plain, &sealed], Off), Some((0, None)));
+        assert_eq!(chosen(&[&sealed], Off), None);
+        assert_eq!(chosen(&[plain, keyless], Accept), Some((0, None)));
+        assert_eq!(chosen(&[plain, keyless], Require), None);
+    }
+
+    #[test]
     fn bodies_that_are_no_descriptions_are_refused() {
         assert_eq!(Description::parse(b""), Err(SdpError::NotSdp));
         assert_eq!(Description::parse(b"hello"), Err(SdpError::NotSdp));
@@ -290,13 +387,13 @@ mod tests {
     proptest! {
         #[test]
         fn no_body_makes_the_reader_fall_over(body in prop::collection::vec(any::<u8>(), 0..2000)) {
-            let _ = Description::parse(&body).map(|it| it.choose());
+            let _ = Description::parse(&body).map(|it| it.choose(SEALING));
         }
 
         #[test]
         fn no_lines_of_sdp_make_the_reader_fall_over(lines in prop::collection::vec("[vosctma]=[ -~]{0,60}", 0..40)) {
             let body = format!("v=0\n{}", lines.join("\r\n"));
-            let _ = Description::parse(body.as_bytes()).map(|it| it.choose());
+            let _ = Description::parse(body.as_bytes()).map(|it| it.choose(SEALING));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{
-    Agreed, Description, Direction, Forked,
+    Agreed, Description, Direction, Forked, Sealing,
     session::{Words, line, refuse, write_audio},
 };
 
@@ -13,6 +13,7 @@ pub struct ForkSession {
     words: Words,
     /// Where we want to hear the caller and the operator; one machine.
     media: [SocketAddr; 2],
+    sealing: Sealing,
     /// The m-lines of the caller's stream and of the operator's.
     taken: [Option<usize>; 2],
 }
@@ -20,8 +21,8 @@ pub struct ForkSession {
 impl ForkSession {
     /// * `id` — the session's number in `o=`.
     /// * `media` — where we want to hear the caller and the operator, addresses that the switch can reach.
-    pub fn new(id: u64, media: [SocketAddr; 2]) -> Self {
-        Self { words: Words::new(id, media[0].ip()), media, taken: [None; 2] }
+    pub fn new(id: u64, media: [SocketAddr; 2], sealing: Sealing) -> Self {
+        Self { words: Words::new(id, media[0].ip()), media, sealing, taken: [None; 2] }
     }
 
     /// The m-lines that were taken last.
@@ -38,12 +39,16 @@ impl ForkSession {
         let mut streams = String::new();
         for (index, stream) in offer.streams.iter().enumerate() {
             let side = taken.iter().position(|it| *it == Some(index));
-            let Some((side, agreed)) = side.zip(offer.agree(stream)) else {
+            let Some((side, agreed)) = side.zip(offer.agree(stream, self.sealing)) else {
                 refuse(&mut streams, stream);
                 continue;
             };
             let codecs = [(agreed.payload_type, agreed.codec)];
-            write_audio(&mut streams, self.media[side].port(), &codecs, agreed.telephone_event);
+            let security = agreed.security;
+            write_audio(&mut streams, self.media[side].port(), &codecs, agreed.telephone_event, security);
+            if stream.rtcp_mux {
+                line(&mut streams, format_args!("a=rtcp-mux"));
+            }
             line(&mut streams, format_args!("a={}", Direction::of(false, agreed.receive).name()));
             if let Some(label) = &stream.label {
                 line(&mut streams, format_args!("a=label:{label}"));
@@ -64,7 +69,7 @@ impl ForkSession {
 
     fn settled(&self, theirs: &Description) -> Forked {
         let agreed = |side: usize| {
-            let agreed = theirs.agree(theirs.streams.get(self.taken[side]?)?)?;
+            let agreed = theirs.agree(theirs.streams.get(self.taken[side]?)?, self.sealing)?;
             Some(Agreed { send: false, ..agreed })
         };
         Forked { caller: agreed(0), operator: agreed(1) }
@@ -76,6 +81,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::sip::sdp::SrtpPolicy;
 
     const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
         m=audio 4000 RTP/AVP 0 8\r\na=label:96\r\na=sendonly\r\nm=video 4004 RTP/AVP 31\r\na=label:98\r\n\
@@ -87,13 +93,14 @@ mod tests {
     }
 
     fn session() -> ForkSession {
-        ForkSession::new(7, ["192.0.2.5:20000", "192.0.2.5:20002"].map(|it| it.parse().expect("an address")))
+        let media = ["192.0.2.5:20000", "192.0.2.5:20002"].map(|it| it.parse().expect("an address"));
+        ForkSession::new(7, media, Sealing::unkeyed(SrtpPolicy::Accept))
     }
 
     #[test]
     fn both_streams_are_taken_with_a_port_of_their_own_and_their_label() {
         let offer = parse(OFFER);
-        let labels: Vec<_> = offer.usable();
+        let labels: Vec<_> = offer.usable(SrtpPolicy::Accept);
         assert_eq!(labels, [(0, Some("96")), (2, Some("97")), (3, Some("99"))]);
         let (answer, settled) = session().answer(&offer, [Some(2), Some(0)]);
         assert_eq!(

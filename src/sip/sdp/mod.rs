@@ -3,12 +3,14 @@
 //! Read generously but bounded; write only what was agreed. An answer keeps the number and order of their m-lines and
 //! refuses every stream but one audio stream with port 0. Our `o=` version grows by one with each change and only then.
 
+mod crypto;
 mod description;
 mod fork;
 mod session;
 
 use std::net::SocketAddr;
 
+pub use crypto::{Master, Sealing, Security, SrtpPolicy, Suite};
 pub use description::{Description, Direction, Media, SdpError};
 pub use fork::ForkSession;
 pub use session::Session;
@@ -48,6 +50,8 @@ impl Codec {
 pub struct Agreed {
     /// Where they want to hear us.
     pub address: SocketAddr,
+    /// Where they want RTCP; nothing if it goes with RTP (RFC 5761).
+    pub rtcp: Option<SocketAddr>,
     pub codec: Codec,
     /// RTP payload type of the codec, 0-127.
     pub payload_type: u8,
@@ -57,6 +61,8 @@ pub struct Agreed {
     pub send: bool,
     /// They may send to us.
     pub receive: bool,
+    /// Both directions are sealed (SRTP).
+    pub security: Option<Security>,
 }
 
 /// What was settled about the two streams of a call that a switch forks to us; nothing for a side without one.
@@ -66,7 +72,7 @@ pub struct Forked {
     pub operator: Option<Agreed>,
 }
 
-/// They have no audio stream in a codec of ours at an address we can reach: 488.
+/// They have no audio stream in a codec of ours at an address we can reach, or none that the settings allow: 488.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no audio stream with PCMA or PCMU over RTP/AVP")]
+#[error("no audio stream with PCMA or PCMU over RTP/AVP or RTP/SAVP, as rtp.srtp has it")]
 pub struct NoCommonCodec;

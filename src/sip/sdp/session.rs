@@ -5,7 +5,10 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::{Agreed, Codec, Description, Direction, Media, NoCommonCodec};
+use super::{
+    Agreed, Codec, Description, Direction, Media, NoCommonCodec, Sealing, Security, SrtpPolicy, Suite, crypto::Crypto,
+    description::protocol,
+};
 
 /// RTP payload type of RFC 4733 events in our own offers.
 const OUR_EVENTS: u8 = 101;
@@ -15,11 +18,11 @@ const OUR_EVENTS: u8 = 101;
 pub struct Session {
     words: Words,
     media: SocketAddr,
+    sealing: Sealing,
     settled: Option<Agreed>,
 }
 
 /// The lines that every description of one call begins with.
-#[derive(Debug)]
 pub(super) struct Words {
     id: u64,
     version: u64,
@@ -30,19 +33,23 @@ pub(super) struct Words {
 impl Session {
     /// * `id` — the session's number in `o=`, random and the same for the whole call.
     /// * `media` — where we want to hear them, an address they can reach.
-    pub fn new(id: u64, media: SocketAddr) -> Self {
-        Self { words: Words::new(id, media.ip()), media, settled: None }
+    pub fn new(id: u64, media: SocketAddr, sealing: Sealing) -> Self {
+        Self { words: Words::new(id, media.ip()), media, sealing, settled: None }
     }
 
     /// Answers their offer. A refused offer changes nothing.
     pub fn answer(&mut self, offer: &Description) -> Result<(String, Agreed), NoCommonCodec> {
-        let (taken, agreed) = offer.choose()?;
+        let (taken, agreed) = offer.choose(self.sealing)?;
         let agreed = self.settle(agreed);
         let mut streams = String::new();
         for (index, stream) in offer.streams.iter().enumerate() {
             if index == taken {
                 let codecs = [(agreed.payload_type, agreed.codec)];
-                write_audio(&mut streams, self.media.port(), &codecs, agreed.telephone_event);
+                let security = agreed.security;
+                write_audio(&mut streams, self.media.port(), &codecs, agreed.telephone_event, security);
+                if stream.rtcp_mux {
+                    line(&mut streams, format_args!("a=rtcp-mux"));
+                }
                 line(&mut streams, format_args!("a={}", Direction::of(agreed.send, agreed.receive).name()));
             } else {
                 refuse(&mut streams, stream);
@@ -55,14 +62,14 @@ impl Session {
     pub fn offer(&mut self) -> String {
         let mut streams = String::new();
         let codecs = [Codec::Pcma, Codec::Pcmu].map(|codec| (codec.static_number(), codec));
-        write_audio(&mut streams, self.media.port(), &codecs, Some(OUR_EVENTS));
+        write_audio(&mut streams, self.media.port(), &codecs, Some(OUR_EVENTS), self.offered());
         line(&mut streams, format_args!("a=sendrecv"));
         self.words.say("0 0", &streams)
     }
 
     /// Takes their answer to [`Session::offer`].
     pub fn accept(&mut self, answer: &Description) -> Result<Agreed, NoCommonCodec> {
-        match answer.choose()? {
+        match self.read_answer(answer, self.offered())? {
             (0, agreed) => Ok(self.settle(agreed)),
             // We offered one stream; an answer that moves it is none.
             _ => Err(NoCommonCodec),
@@ -76,8 +83,23 @@ impl Session {
 
     /// Takes their answer to [`Session::again`]; ours may have several streams by now.
     pub fn accept_again(&mut self, answer: &Description) -> Result<Agreed, NoCommonCodec> {
-        let (_, agreed) = answer.choose()?;
+        let (_, agreed) = self.read_answer(answer, self.settled.and_then(|settled| settled.security))?;
         Ok(self.settle(agreed))
+    }
+
+    /// What an offer of ours holds of keys: as long as sealed streams are not demanded, none.
+    fn offered(&self) -> Option<Security> {
+        let Sealing { policy, ours } = self.sealing;
+        let suite = Suite::AesCm128HmacSha1_80;
+        (policy == SrtpPolicy::Require).then_some(Security { suite, ours, theirs: ours, tag: 1 })
+    }
+
+    /// An answer keeps to what was offered: sealed with the same suite, or in clear.
+    fn read_answer(&self, answer: &Description, offered: Option<Security>) -> Result<(usize, Agreed), NoCommonCodec> {
+        let policy = if offered.is_some() { SrtpPolicy::Require } else { SrtpPolicy::Off };
+        let (index, agreed) = answer.choose(Sealing { policy, ..self.sealing })?;
+        let suite = |security: Option<Security>| security.map(|it| it.suite);
+        if suite(agreed.security) == suite(offered) { Ok((index, agreed)) } else { Err(NoCommonCodec) }
     }
 
     /// Keeps the address of before the hold where theirs is 0.0.0.0.
@@ -85,7 +107,7 @@ impl Session {
         if agreed.address.ip().is_unspecified()
             && let Some(before) = self.settled
         {
-            agreed.address = before.address;
+            (agreed.address, agreed.rtcp) = (before.address, before.rtcp);
         }
         self.settled = Some(agreed);
         agreed
@@ -120,10 +142,16 @@ impl Words {
 }
 
 /// The m-line of a stream we take, and what it may carry.
-pub(super) fn write_audio(out: &mut String, port: u16, codecs: &[(u8, Codec)], events: Option<u8>) {
+pub(super) fn write_audio(
+    out: &mut String,
+    port: u16,
+    codecs: &[(u8, Codec)],
+    events: Option<u8>,
+    security: Option<Security>,
+) {
     let numbers = codecs.iter().map(|(number, _)| *number).chain(events);
     let numbers: Vec<String> = numbers.map(|number| number.to_string()).collect();
-    line(out, format_args!("m=audio {port} RTP/AVP {}", numbers.join(" ")));
+    line(out, format_args!("m=audio {port} {} {}", protocol(security.is_some()), numbers.join(" ")));
     for (number, codec) in codecs {
         line(out, format_args!("a=rtpmap:{number} {}/8000", codec.name()));
     }
@@ -132,6 +160,16 @@ pub(super) fn write_audio(out: &mut String, port: u16, codecs: &[(u8, Codec)], e
         line(out, format_args!("a=fmtp:{number} 0-15"));
     }
     line(out, format_args!("a=ptime:20"));
+    if let Some(Security { suite, ours, tag, .. }) = security {
+        line(out, format_args!("{}", Crypto { tag, suite, master: ours }.line()));
+    }
+}
+
+/// Without what was said: it may hold our key.
+impl std::fmt::Debug for Words {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Words({} {})", self.id, self.version)
+    }
 }
 
 const fn family(address: IpAddr) -> &'static str {
@@ -158,7 +196,11 @@ mod tests {
     use super::*;
 
     fn session() -> Session {
-        Session::new(7, "192.0.2.5:20000".parse().expect("an address"))
+        with(SrtpPolicy::Accept)
+    }
+
+    fn with(policy: SrtpPolicy) -> Session {
+        Session::new(7, "192.0.2.5:20000".parse().expect("an address"), Sealing { policy, ours: [7; 30] })
     }
 
     fn parse(text: &str) -> Description {
@@ -209,12 +251,50 @@ mod tests {
     fn our_offer_is_answered_with_the_number_they_chose_for_events() {
         let mut session = session();
         let offer = session.offer();
-        assert_eq!(parse(&offer).choose().expect("our own offer").1.payload_type, 8);
+        assert_eq!(
+            parse(&offer).choose(Sealing::unkeyed(SrtpPolicy::Accept)).expect("our own offer").1.payload_type,
+            8
+        );
         let answer = parse("v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP 0 101\na=rtpmap:101 telephone-event/8000\n");
         let agreed = session.accept(&answer).expect("PCMU");
         assert_eq!((agreed.codec, agreed.telephone_event), (Codec::Pcmu, Some(101)));
         assert_eq!(session.offer(), offer, "the same words, the same version");
         assert_eq!(session.again(), Some(offer));
+    }
+
+    const KEY: &str = "inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";
+
+    #[test]
+    fn a_sealed_stream_is_answered_with_our_key_and_their_tag_and_rtcp_mux_where_it_was_offered() {
+        let offer = parse(&format!(
+            "v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/SAVP 8\na=rtcp-mux\na=crypto:5 AES_CM_128_HMAC_SHA1_32 {KEY}\n"
+        ));
+        let mut session = session();
+        let (answer, agreed) = session.answer(&offer).expect("a stream");
+        let security = agreed.security.expect("sealed");
+        assert_eq!((agreed.rtcp, security.ours, security.theirs[..2].to_vec()), (None, [7; 30], b"wD".to_vec()));
+        let lines = "m=audio 20000 RTP/SAVP 8\r\na=rtpmap:8 PCMA/8000\r\na=ptime:20\r\na=crypto:5 AES_CM_128_HMAC_SHA1_32 \
+                     inline:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\r\na=rtcp-mux\r\na=sendrecv\r\n";
+        assert!(answer.ends_with(lines), "{answer}");
+        assert_eq!(session.answer(&offer).expect("again").0, answer, "the same key, the same version");
+        assert!(session.again().is_some_and(|again| again.contains("RTP/SAVP")));
+        assert!(!format!("{session:?}{agreed:?}").contains("BwcH"));
+    }
+
+    #[test]
+    fn where_sealing_is_required_we_offer_it_and_take_no_answer_in_clear() {
+        let mut session = with(SrtpPolicy::Require);
+        let offer = session.offer();
+        assert!(offer.contains("RTP/SAVP 8 0 101") && offer.contains("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:BwcH"));
+        let answer = |protocol: &str, suite: &str| {
+            parse(&format!(
+                "v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 {protocol} 0\na=crypto:1 AES_CM_128_HMAC_SHA1_{suite} {KEY}\n"
+            ))
+        };
+        assert_eq!(session.accept(&answer("RTP/AVP", "80")), Err(NoCommonCodec));
+        assert_eq!(session.accept(&answer("RTP/SAVP", "32")), Err(NoCommonCodec), "never offered");
+        assert!(session.accept(&answer("RTP/SAVP", "80")).expect("sealed").security.is_some());
+        assert_eq!(with(SrtpPolicy::Accept).accept(&answer("RTP/SAVP", "80")), Err(NoCommonCodec), "offered in clear");
     }
 
     proptest! {
@@ -229,7 +309,7 @@ mod tests {
             if let Ok((answer, agreed)) = session().answer(&offer) {
                 let answer = parse(&answer);
                 prop_assert_eq!(answer.streams.len(), streams.len());
-                let (_, back) = answer.choose().expect("we took one stream");
+                let (_, back) = answer.choose(Sealing::unkeyed(SrtpPolicy::Accept)).expect("we took one stream");
                 prop_assert_eq!(back.payload_type, agreed.payload_type);
             }
         }

@@ -19,7 +19,7 @@ pub use self::{
 };
 use super::{
     checks::{self, Refusal},
-    sdp::{Description, NoCommonCodec},
+    sdp::{Description, NoCommonCodec, SrtpPolicy},
 };
 
 /// The option tag.
@@ -50,6 +50,7 @@ pub(super) struct Said {
 #[derive(Debug)]
 pub(super) struct Story {
     rule: Arc<Rule>,
+    srtp: SrtpPolicy,
     metadata: Option<Metadata>,
     parties: Parties,
 }
@@ -128,12 +129,12 @@ pub(super) fn accept() -> Header {
 }
 
 /// The offer of a first INVITE: a recording client has to make one (RFC 7866 §7.1.1).
-pub(super) fn first_offer(said: &Said) -> Result<&Description, Refusal> {
+pub(super) fn first_offer(said: &Said, srtp: SrtpPolicy) -> Result<&Description, Refusal> {
     let Some(offer) = &said.offer else {
         let warning = Header::Warning("399 hotline \"a forked call needs an offer\"".into());
         return Err(Refusal(StatusCode::BadRequest, vec![warning]));
     };
-    if offer.usable().is_empty() {
+    if offer.usable(srtp).is_empty() {
         let warning = Header::Warning(format!("305 hotline \"{NoCommonCodec}\"").into());
         return Err(Refusal(StatusCode::NotAcceptableHere, vec![warning]));
     }
@@ -158,8 +159,8 @@ impl Said {
 
 impl Story {
     /// Begins with the first INVITE.
-    pub(super) fn begin(rule: Arc<Rule>, said: &Said) -> Self {
-        let mut this = Self { rule, metadata: None, parties: Parties::default() };
+    pub(super) fn begin(rule: Arc<Rule>, srtp: SrtpPolicy, said: &Said) -> Self {
+        let mut this = Self { rule, srtp, metadata: None, parties: Parties::default() };
         if let Some(trouble) = said.trouble() {
             metrics::counter!("hotline_siprec_untold_total").increment(1);
             info!(trouble, "a forked call does not say who speaks; it is recorded all the same");
@@ -194,7 +195,7 @@ impl Story {
 
     /// Gives each side a stream of their offer.
     pub(super) fn sides(&self, offer: &Description, before: Sides<usize>) -> Sides<usize> {
-        self.rule.sides(self.metadata.as_ref(), &offer.usable(), before)
+        self.rule.sides(self.metadata.as_ref(), &offer.usable(self.srtp), before)
     }
 }
 
