@@ -14,6 +14,7 @@ use crate::{
     domain::{
         announcement::Announcement,
         call::{EndReason, RecordingState},
+        quality::Quality,
         time::UnixMs,
     },
     jobs::JobError,
@@ -32,6 +33,7 @@ pub(super) enum Note {
         reason: EndReason,
         state: RecordingState,
         recording: Option<StoredRecording>,
+        quality: Option<Box<Quality>>,
     },
 }
 
@@ -95,7 +97,7 @@ pub(super) async fn keep(
                     presence.note(told(store, &row).await);
                 }
             }
-            Note::Ended { at, reason, state, recording } => {
+            Note::Ended { at, reason, state, recording, quality } => {
                 let mut pauses = PAUSES.into_iter();
                 loop {
                     let written = async {
@@ -103,7 +105,8 @@ pub(super) async fn keep(
                             begin(store, &row).await?;
                             known = true;
                         }
-                        queue.call_ended(row.id, at, reason, state, recording.as_ref()).await
+                        let (recording, quality) = (recording.as_ref(), quality.as_deref());
+                        queue.call_ended(row.id, at, reason, state, recording, quality).await
                     };
                     if presence.note(written.await).is_some() {
                         break;

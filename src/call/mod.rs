@@ -8,6 +8,7 @@
 pub mod core;
 mod ledger;
 mod line;
+mod quality;
 mod run;
 #[cfg(test)]
 mod tests;

@@ -13,11 +13,13 @@ use super::{
     core::{Action, Announcement, Call, Event},
     ledger::{self, NOTES, Note, Presence},
     line::{Parts, Spoken},
+    quality,
 };
 use crate::{
     domain::{
         call::{Direction, EndReason, Fork, Origin, RecordingState},
         ids::CallId,
+        quality::{Quality, Way},
         time::UnixMs,
     },
     media::{G711, LegStats, MediaCommand, MediaEvent, RemoteMedia, Srtp, SrtpKey, SrtpSuite},
@@ -257,8 +259,9 @@ impl Runner {
             Action::NoteEnded(reason, state) => {
                 let at = self.end();
                 let recording = self.sealed.take();
-                self.note(Note::Ended { at, reason, state, recording }).await;
-                self.close(reason, state);
+                let quality = quality::rate(&self.stats).map(Box::new);
+                self.close(reason, state, quality.as_deref());
+                self.note(Note::Ended { at, reason, state, recording, quality }).await;
                 None
             }
         }
@@ -348,7 +351,7 @@ impl Runner {
     }
 
     /// The one closing line.
-    fn close(&self, reason: EndReason, recording: RecordingState) {
+    fn close(&self, reason: EndReason, recording: RecordingState, quality: Option<&Quality>) {
         let now = self.parts.clock.instant();
         let span = |from: Option<Instant>, to: Option<Instant>| {
             let span = to.zip(from).map(|(to, from)| to.saturating_duration_since(from)).unwrap_or_default();
@@ -357,6 +360,10 @@ impl Runner {
         let phases = &self.phases;
         let outcome = reason.outcome().name();
         self.count(reason, recording, now);
+        if let Some(quality) = quality {
+            quality::measure(quality);
+        }
+        let mos = |way: fn(&Quality) -> &Option<Way>| quality.and_then(|it| Some(way(it).as_ref()?.mos));
         Span::current().record("call.end_reason", reason.name());
         info!(
             call.id = %self.facts.call,
@@ -370,6 +377,11 @@ impl Runner {
             received = self.stats.heard.received,
             sent = self.stats.sent,
             lost = self.stats.heard.lost,
+            late = self.stats.heard.late,
+            jitter_ms = self.stats.heard.jitter_ms,
+            round_trip_ms = quality.and_then(|it| it.round_trip_ms),
+            mos_heard = mos(|it| &it.heard),
+            mos_reported = mos(|it| &it.reported),
             "call ended"
         );
     }
@@ -387,7 +399,15 @@ impl Runner {
         if let Some(from) = phases.ended.filter(|_| recording == RecordingState::Sealed) {
             metrics::histogram!("hotline_recording_seal_seconds").record(now.saturating_duration_since(from));
         }
-        for (fate, packets) in [("received", stats.heard.received), ("sent", stats.sent), ("lost", stats.heard.lost)] {
+        let heard = &stats.heard;
+        for (fate, packets) in [
+            ("received", heard.received),
+            ("sent", stats.sent),
+            ("lost", heard.lost),
+            ("late", heard.late),
+            ("foreign", heard.foreign),
+            ("unproved", heard.unproved),
+        ] {
             metrics::counter!("hotline_rtp_packets_total", "fate" => fate).increment(packets);
         }
     }

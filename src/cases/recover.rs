@@ -75,7 +75,7 @@ pub async fn recover(
             RecordingState::Recording => RecordingState::Failed,
             state => state,
         };
-        queue.call_ended(call.id, started, EndReason::Interrupted, state, None).await?;
+        queue.call_ended(call.id, started, EndReason::Interrupted, state, None, None).await?;
         tracing::warn!(call.id = %call.id, "a call without an end was closed as interrupted");
     }
     Ok(Recovered { imported, interrupted: open.len(), unfinished })
@@ -164,7 +164,7 @@ async fn take(queue: &Queue, vault: &Vault, sealed: Sealed) -> Result<bool, Reco
         tx.commit().await?;
     }
     let recording = StoredRecording { key: sealed.key, sha256: sealed.sha256, samples: sealed.samples };
-    queue.call_ended(id, sealed.ended, sealed.reason, RecordingState::Sealed, Some(&recording)).await?;
+    queue.call_ended(id, sealed.ended, sealed.reason, RecordingState::Sealed, Some(&recording), None).await?;
     tracing::info!(call.id = %id, "a recording without a row was imported");
     Ok(true)
 }
@@ -264,7 +264,7 @@ mod tests {
         std::fs::rename(&keys, keys.with_extension("away")).expect("moved");
         let closing = Closing { ended: UnixMs(MONDAY_NINE.0 + 1_000), reason: EndReason::CallerHungUp };
         archive.seal(id, closing).await.expect_err("nothing to seal with");
-        queue.call_ended(id, closing.ended, closing.reason, RecordingState::Failed, None).await.expect("ended");
+        queue.call_ended(id, closing.ended, closing.reason, RecordingState::Failed, None, None).await.expect("ended");
         seal_late(&queue, &archive, &vault, false).await.expect_err("still away");
 
         std::fs::rename(keys.with_extension("away"), &keys).expect("moved");

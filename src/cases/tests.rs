@@ -260,7 +260,7 @@ impl House {
         let recording = StoredRecording { key: format!("{call}.wav"), sha256: "00".into(), samples: 8000 };
         let now = self.cases.store().clock().now();
         self.queue
-            .call_ended(call, now, EndReason::CallerHungUp, RecordingState::Sealed, Some(&recording))
+            .call_ended(call, now, EndReason::CallerHungUp, RecordingState::Sealed, Some(&recording), None)
             .await
             .expect("ended");
     }

@@ -13,6 +13,7 @@ pub mod draft;
 pub mod ids;
 pub mod mask;
 pub mod number;
+pub mod quality;
 pub mod retention;
 pub mod role;
 pub mod time;

@@ -22,6 +22,7 @@ use crate::{
         call::{Direction, EndReason, Origin, RecordingState},
         ids::{CallId, CaseId},
         mask,
+        quality::Quality,
         transcript::Transcript,
     },
     recording::Peaks,
@@ -66,6 +67,8 @@ pub(super) struct CallView {
     hold: bool,
     #[schema(value_type = Option<String>, format = Uuid)]
     case_id: Option<CaseId>,
+    /// How well both sides could be heard; null until the call is over, and for calls without sound.
+    quality: Option<Quality>,
 }
 
 impl CallView {
@@ -86,6 +89,7 @@ impl CallView {
             recording_ms: call.recording.map(|recording| recording.samples / 8),
             hold: call.hold,
             case_id: call.case_id,
+            quality: call.quality,
         }
     }
 }

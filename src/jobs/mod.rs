@@ -21,6 +21,7 @@ use crate::{
         announcement::Announcement,
         call::{EndReason, RecordingState},
         ids::{CallId, JobId},
+        quality::Quality,
         time::UnixMs,
         transcript::Transcript,
     },
@@ -260,10 +261,14 @@ impl Queue {
         reason: EndReason,
         state: RecordingState,
         recording: Option<&StoredRecording>,
+        quality: Option<&Quality>,
     ) -> Result<(), JobError> {
         let mut tx = self.store.begin().await?;
         let known = tx.call(call).await?;
         tx.call_ended(call, at, reason, state, recording).await?;
+        if let Some(quality) = quality {
+            tx.call_quality(call, quality).await?;
+        }
         if known.as_ref().is_some_and(|call| call.ended.is_none()) {
             tx.announce(Announcement::call_ended(call, reason));
         }

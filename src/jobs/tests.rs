@@ -150,9 +150,9 @@ on_every_database! {
         let (heard, cancelled, broken) = (call(&queue).await, call(&queue).await, call(&queue).await);
         let sealed = RecordingState::Sealed;
         let at = UnixMs(9);
-        queue.call_ended(heard, at, EndReason::CallerHungUp, sealed, Some(&recording)).await.expect("ended");
-        queue.call_ended(cancelled, at, EndReason::Cancelled, RecordingState::None, None).await.expect("ended");
-        queue.call_ended(broken, at, EndReason::Interrupted, sealed, Some(&recording)).await.expect("ended");
+        queue.call_ended(heard, at, EndReason::CallerHungUp, sealed, Some(&recording), None).await.expect("ended");
+        queue.call_ended(cancelled, at, EndReason::Cancelled, RecordingState::None, None, None).await.expect("ended");
+        queue.call_ended(broken, at, EndReason::Interrupted, sealed, Some(&recording), None).await.expect("ended");
         for (call, is_heard) in [(heard, true), (cancelled, false), (broken, true)] {
             let job = test.store.job("transcribe", &call.to_string()).await.expect("a look");
             assert_eq!(job.is_some(), is_heard);

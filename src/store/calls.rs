@@ -4,13 +4,14 @@ use sqlx::FromRow;
 
 use super::{
     Store, StoreError, Tx,
-    codec::{from_word, id, maybe_id, signed, unsigned, word},
+    codec::{from_json, from_word, id, json, maybe_id, signed, unsigned, word},
     sql::sql,
 };
 use crate::{
     domain::{
         call::{Direction, EndReason, Fork, Origin, RecordingState},
         ids::{CallId, CaseId},
+        quality::Quality,
         time::UnixMs,
     },
     telemetry::Private,
@@ -19,7 +20,7 @@ use crate::{
 const AT: &str = "calls";
 
 /// One call. A view: the recording's sidecar is the truth.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CallRow {
     pub id: CallId,
     pub direction: Direction,
@@ -42,6 +43,8 @@ pub struct CallRow {
     pub hold: bool,
     /// What the caller's number is found by; see the room `vault`.
     pub caller_hash: Option<String>,
+    /// How well it could be heard; none for a call without sound.
+    pub quality: Option<Quality>,
 }
 
 /// Where a sealed recording lies and what it must hash to.
@@ -81,6 +84,7 @@ impl CallRow {
             case_id: None,
             hold: false,
             caller_hash: None,
+            quality: None,
         }
     }
 
@@ -105,8 +109,8 @@ impl Tx {
     pub async fn add_call(&mut self, call: &CallRow) -> Result<bool, StoreError> {
         let recording = call.recording.as_ref();
         let done = sql("INSERT INTO calls (id, direction, caller, called, seat, started, answered, ended, end_reason,
-                 recording_state, recording_key, sha256, samples, case_id, hold, caller_hash, origin, session_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                 recording_state, recording_key, sha256, samples, case_id, hold, caller_hash, origin, session_id, quality)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
              ON CONFLICT (id) DO NOTHING")
         .bind(call.id.to_string())
         .bind(word(&call.direction))
@@ -126,6 +130,7 @@ impl Tx {
         .bind(&call.caller_hash)
         .bind(word(&call.origin))
         .bind(&call.session_id)
+        .bind(call.quality.as_ref().map(json))
         .execute(self.connection())
         .await
         .map_err(StoreError::at("adding a call"))?;
@@ -187,6 +192,17 @@ impl Tx {
         .execute(self.connection())
         .await
         .map_err(StoreError::at("ending a call"))?;
+        Ok(())
+    }
+
+    /// How well the call could be heard.
+    pub async fn call_quality(&mut self, id: CallId, quality: &Quality) -> Result<(), StoreError> {
+        sql("UPDATE calls SET quality = $2 WHERE id = $1")
+            .bind(id.to_string())
+            .bind(json(quality))
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::at("rating a call"))?;
         Ok(())
     }
 
@@ -315,6 +331,7 @@ pub(super) struct Row {
     caller_hash: Option<String>,
     origin: String,
     session_id: Option<String>,
+    quality: Option<String>,
 }
 
 impl Row {
@@ -342,6 +359,7 @@ impl Row {
             case_id: maybe_id(AT, self.case_id.as_deref())?,
             hold: self.hold != 0,
             caller_hash: self.caller_hash,
+            quality: self.quality.map(|text| from_json(AT, &text)).transpose()?,
         })
     }
 }

@@ -37,6 +37,7 @@ migrations! {
     6 "0006_cases"
     7 "0007_calendar"
     8 "0008_forked"
+    9 "0009_quality"
 }
 
 /// The newest migration.

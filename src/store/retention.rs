@@ -9,7 +9,7 @@ use super::{
 use crate::domain::{ids::CallId, time::UnixMs};
 
 /// A sealed recording that is old enough, and what decides whether it may go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OldRecording {
     pub call: CallRow,
     /// State of the case that the call made, `void`; none where it made none.

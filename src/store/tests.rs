@@ -13,6 +13,7 @@ use crate::{
     domain::{
         call::{Direction, EndReason, Fork, Origin, RecordingState},
         ids::{CallId, CaseId},
+        quality::{Figures, Loss, Quality, Way},
         time::UnixMs,
         transcript::{Channel, Transcript, Utterance},
     },
@@ -33,6 +34,10 @@ on_every_database! {
         tx.call_ended(call.id, UnixMs(9), EndReason::CallerHungUp, RecordingState::Sealed, Some(&recording))
             .await
             .expect("ended");
+        let figures = Figures { packets: 500, lost: 5, runs: Some(2), jitter_ms: 3.0, ..Figures::default() };
+        let heard = Way::rate(&figures, Loss::Silent, Some(40.0));
+        let quality = Quality { heard, reported: None, round_trip_ms: Some(40.0) };
+        tx.call_quality(call.id, &quality).await.expect("rated");
         // Whatever comes later does not change how it ended.
         tx.call_ended(call.id, UnixMs(99), EndReason::Interrupted, RecordingState::Failed, None).await.expect("late");
         tx.commit().await.expect("committed");
@@ -43,6 +48,7 @@ on_every_database! {
             end_reason: Some(EndReason::CallerHungUp),
             recording_state: RecordingState::Sealed,
             recording: Some(recording),
+            quality: Some(quality),
             ..call
         };
         assert_eq!(kept, expected);

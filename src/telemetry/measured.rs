@@ -24,6 +24,13 @@ const CALLS: &[f64] = &[5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1_200
 /// From work that was waited for to work that lies over night.
 const WORK: &[f64] = &[0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 28_800.0];
 
+/// From unusable to as good as G.711 gets.
+const SCORES: &[f64] = &[1.5, 2.0, 2.5, 3.0, 3.25, 3.5, 3.75, 4.0, 4.2, 4.3, 4.5];
+/// From what nobody hears to what nobody understands.
+const LOSSES: &[f64] = &[0.0, 0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5];
+/// From a local network to a satellite.
+const WAYS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0];
+
 /// One line a name; a label's possible values are few and of the program's own words.
 const ALL: &[(&str, Kind, Unit, &str)] = &[
     ("hotline_build_info", Gauge, Unit::Count, "1; the label says which version runs"),
@@ -69,6 +76,10 @@ const ALL: &[(&str, Kind, Unit, &str)] = &[
     ("hotline_siprec_unreadable_total", Counter, Unit::Count, "Metadata of forked calls that could not be read"),
     // Media.
     ("hotline_rtp_packets_total", Counter, Unit::Count, "RTP packets of ended calls, by fate"),
+    ("hotline_call_mos", Histogram(SCORES), Unit::Count, "Estimated opinion of a call's sound, 1 to 4.5, by direction"),
+    ("hotline_call_loss_ratio", Histogram(LOSSES), Unit::Count, "Share of packets a call lost, 0 to 1, by direction"),
+    ("hotline_call_jitter_seconds", Histogram(WAYS), Unit::Seconds, "Jitter at the end of a call, by direction"),
+    ("hotline_call_round_trip_seconds", Histogram(WAYS), Unit::Seconds, "To the caller's telephone and back"),
     ("hotline_media_events_lost_total", Counter, Unit::Count, "Events of a leg that nobody took in time"),
     // Recordings.
     ("hotline_recordings_growing", Gauge, Unit::Count, "Recordings that are being written"),

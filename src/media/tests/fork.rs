@@ -21,7 +21,7 @@ impl Bench {
     async fn new() -> Self {
         let (call, shelf) = (super::call(), Shelf::new());
         let epoch = Clock::system().instant();
-        let mut fork = Fork::new(call, epoch, [1, 2]);
+        let mut fork = Fork::new(call, epoch, UnixMs(1_000), [[1; 4], [2; 4]]);
         let facts = CallFacts { fork: Some(call::Fork::default()), ..facts(call) };
         let tap = shelf.archive.start(facts).await.expect("a tap");
         fork.handle_command(MediaCommand::Record(tap), epoch, UnixMs(1_000));

@@ -56,7 +56,7 @@ impl Line {
         tx.add_call(&row).await.expect("added");
         tx.commit().await.expect("committed");
         let (reason, state) = (EndReason::CallerHungUp, RecordingState::Sealed);
-        queue.call_ended(call, NINE, reason, state, Some(&recording)).await.expect("ended");
+        queue.call_ended(call, NINE, reason, state, Some(&recording), None).await.expect("ended");
         Self { queue, archive, clock, call, health: Health::of(1), stopping: CancellationToken::new(), folder }
     }
 
