@@ -19,9 +19,11 @@ pub mod load;
 mod misbehave;
 mod phone;
 pub mod raw;
+mod reports;
 mod rtp;
 mod sdp;
 mod sip;
+mod srtp;
 mod torture;
 mod transport;
 
@@ -45,6 +47,7 @@ pub const GRACE: Duration = Duration::from_secs(40);
 
 /// A call to be made.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent wishes")]
 pub struct CallSpec {
     /// `sip:12345@127.0.0.1:5060`; with `;transport=tcp` over TCP.
     pub to: String,
@@ -77,6 +80,8 @@ pub struct CallSpec {
     pub mute: bool,
     /// Never acknowledges the 200.
     pub withhold_ack: bool,
+    /// Offers sealed media alone (SRTP with keys in the offer).
+    pub srtp: bool,
     pub faults: Faults,
 }
 
@@ -100,6 +105,7 @@ impl CallSpec {
             answer_within: Duration::from_secs(32),
             mute: false,
             withhold_ack: false,
+            srtp: false,
             faults: Faults::default(),
         }
     }
@@ -154,7 +160,13 @@ pub struct CallReport {
     pub answers_repeated: u32,
     /// Messages `rsip` could not read.
     pub malformed: u32,
+    /// Sender reports of the far side (RTCP), and whether it said BYE there.
+    pub reports_heard: u32,
+    pub report_said_bye: bool,
     pub recorded: Option<PathBuf>,
+    /// What an eavesdropper on the wire would hear of us: the payload of our packets as they were sent.
+    #[serde(skip)]
+    pub on_the_wire: Vec<i16>,
     /// What was heard since the 200.
     #[serde(skip)]
     pub heard: Vec<i16>,

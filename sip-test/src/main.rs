@@ -43,6 +43,7 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "four flags of a command")]
 struct Call {
     /// Whom to call, for instance sip:12345@127.0.0.1:5060.
     #[arg(long)]
@@ -74,6 +75,9 @@ struct Call {
     /// Over TCP.
     #[arg(long)]
     tcp: bool,
+    /// Sealed media alone: SRTP with keys in the offer.
+    #[arg(long)]
+    srtp: bool,
     /// Prints the report as JSON.
     #[arg(long)]
     json: bool,
@@ -148,6 +152,7 @@ async fn make_call(order: Call) -> Result<bool, PhoneError> {
     spec.codec = order.codec.map(Law::codec);
     spec.hang_up_after = order.seconds.map(Duration::from_secs);
     spec.no_sdp = order.no_sdp;
+    spec.srtp = order.srtp;
     let report = sip_test::call(spec).await?;
     print(&if order.json { serde_json::json!(report).to_string() } else { in_words(&report) });
     Ok(report.ended_by != EndedBy::Refused)

@@ -10,9 +10,11 @@ use tokio::{
 use crate::{
     CallReport, CallSpec, EndedBy, GRACE, OptionsReport, PhoneError,
     audio::{self, Codec, RATE},
+    reports::Reports,
     rtp::{Listener, Talker, events},
     sdp::{self, FarMedia},
     sip::{Dialog, Message, branch, token},
+    srtp::{self, Master, Srtp},
     transport::Transport,
 };
 
@@ -23,6 +25,10 @@ pub(crate) const T2: Duration = Duration::from_secs(4);
 const SHORT: Duration = Duration::from_secs(5);
 /// Our payload type for keys.
 pub(crate) const EVENTS: u8 = 101;
+/// Samples of our packets that are kept as they were on the wire: a minute.
+const WIRE: usize = 480_000;
+/// How long the far side's last RTCP is waited for.
+const LAST_REPORT: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(20);
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY";
 
@@ -63,8 +69,10 @@ struct Phone {
     far: SocketAddr,
     sip: Transport,
     rtp: UdpSocket,
-    /// Holds the port after RTP's; what comes there is not read.
-    _rtcp: UdpSocket,
+    /// The port after RTP's.
+    rtcp: UdpSocket,
+    /// Our key, where the call is to be sealed.
+    key: Option<Master>,
     codecs: Vec<Codec>,
     dialog: Dialog,
     /// The dialog's tag towards requests that have none.
@@ -89,6 +97,15 @@ struct Talk {
     packets_received: u64,
     answers_repeated: u32,
     far_hung_up: bool,
+    reports: Reports,
+    on_the_wire: Vec<i16>,
+}
+
+/// What is said, what is heard, and what both are sealed with.
+struct Ends {
+    talker: Talker,
+    listener: Listener,
+    seal: Option<Srtp>,
 }
 
 impl Phone {
@@ -100,7 +117,8 @@ impl Phone {
         let codecs = spec.codec.map_or_else(|| vec![Codec::Alaw, Codec::Ulaw], |codec| vec![codec]);
         let dialog = Dialog::new(&spec.to, local, &spec.from, spec.display_name.as_deref(), tcp);
         let session = u64::from(fastrand::u32(1..));
-        Ok(Self { spec, far, sip, rtp, _rtcp: reports, codecs, dialog, session, cseq: 1, malformed: 0 })
+        let key = spec.srtp.then(srtp::master);
+        Ok(Self { spec, far, sip, rtp, rtcp: reports, key, codecs, dialog, session, cseq: 1, malformed: 0 })
     }
 
     async fn walk(mut self, mut talker: Talker, length: Duration) -> Result<CallReport, PhoneError> {
@@ -128,12 +146,19 @@ impl Phone {
                 return Err(PhoneError::Answer { far: self.far, problem });
             }
         };
+        let Ok(seal) = self.seal(&media) else {
+            self.hang_up().await?;
+            return Err(PhoneError::Answer { far: self.far, problem: "the answer has no key".into() });
+        };
         talker.retune(media.codec, media.telephone_event);
         let limit = usize::try_from(length.as_secs() + 10).unwrap_or(0).saturating_mul(RATE as usize);
-        let mut listener = Listener::new(limit);
-        let talk = self.talk(rang.at, length, media.clone(), &mut talker, &mut listener, &answer).await?;
+        let listener = Listener::new(limit);
+        let mut ends = Ends { talker, listener, seal };
+        let mut talk = self.talk(rang.at, length, media.clone(), &mut ends, &answer).await?;
         let lasted = rang.at.elapsed();
         let bye_status = if talk.far_hung_up { None } else { self.hang_up().await? };
+        self.last_reports(&mut talk, ends.seal.as_ref()).await;
+        let Ends { talker, listener, .. } = ends;
         let ended_by = if talk.far_hung_up { EndedBy::Far } else { EndedBy::Phone };
         let mut report = self.report(&rang, ended_by, Some(media.codec), &talker, &talk, listener, lasted);
         report.bye_status = bye_status;
@@ -212,13 +237,13 @@ impl Phone {
         start: Instant,
         length: Duration,
         mut media: FarMedia,
-        talker: &mut Talker,
-        listener: &mut Listener,
+        ends: &mut Ends,
         ack_body: &str,
     ) -> Result<Talk, PhoneError> {
+        let Ends { talker, listener, seal } = ends;
         let mut talk = Talk::default();
         let mut tick = 0_usize;
-        let mut rtp_buffer = vec![0; 2_048];
+        let (mut rtp_buffer, mut rtcp_buffer) = (vec![0; 2_048], vec![0; 2_048]);
         loop {
             let due = (start + TICK * u32::try_from(tick).unwrap_or(u32::MAX)).min(start + length);
             tokio::select! {
@@ -237,8 +262,24 @@ impl Phone {
                 received = self.rtp.recv_from(&mut rtp_buffer) => {
                     // An ICMP error of a closed far port comes up here; it ends nothing.
                     let Ok((length, _)) = received else { continue };
-                    if listener.hear(&rtp_buffer[..length], start.elapsed(), Some(EVENTS)) {
+                    let opened = match seal {
+                        None => Some(rtp_buffer[..length].to_vec()),
+                        Some(seal) => seal.open(&rtp_buffer[..length]),
+                    };
+                    if opened.is_some_and(|packet| listener.hear(&packet, start.elapsed(), Some(EVENTS))) {
                         talk.packets_received += 1;
+                    }
+                }
+                received = self.rtcp.recv_from(&mut rtcp_buffer) => {
+                    let Ok((length, from)) = received else { continue };
+                    let answer = talk.reports.hear(&opened(seal.as_ref(), &rtcp_buffer[..length]), talker.ssrc());
+                    if let Some(answer) = answer {
+                        let answer = match seal {
+                            None => answer,
+                            Some(seal) => seal.seal_report(answer),
+                        };
+                        // One that is lost is followed by another.
+                        let _ = self.rtcp.send_to(&answer, from).await;
                     }
                 }
                 () = sleep_until(due) => {
@@ -251,6 +292,14 @@ impl Phone {
                         continue;
                     }
                     for packet in packets {
+                        let packet = match seal {
+                            None => packet,
+                            Some(seal) => seal.seal(packet),
+                        };
+                        if talk.on_the_wire.len() < WIRE {
+                            let payload = packet.get(12..).unwrap_or_default();
+                            talk.on_the_wire.extend(payload.iter().map(|byte| media.codec.decode(*byte)));
+                        }
                         // A full send buffer loses a packet, as a network may.
                         if self.rtp.send_to(&packet, media.address).await.is_ok() {
                             talk.packets_sent += 1;
@@ -258,6 +307,24 @@ impl Phone {
                     }
                 }
             }
+        }
+    }
+
+    /// Our key and theirs, where the call is to be sealed.
+    fn seal(&self, media: &FarMedia) -> Result<Option<Srtp>, ()> {
+        match (&self.key, &media.key) {
+            (None, _) => Ok(None),
+            (Some(own), Some(far)) => Ok(Some(Srtp::new(own, far))),
+            (Some(_), None) => Err(()),
+        }
+    }
+
+    /// What comes by RTCP after the call: the far side's BYE, if it is one that reports.
+    async fn last_reports(&self, talk: &mut Talk, seal: Option<&Srtp>) {
+        let mut buffer = vec![0; 2_048];
+        while talk.reports.heard > 0 && !talk.reports.bye {
+            let Ok(Ok((length, _))) = timeout(LAST_REPORT, self.rtcp.recv_from(&mut buffer)).await else { return };
+            talk.reports.hear(&opened(seal, &buffer[..length]), 0);
         }
     }
 
@@ -341,7 +408,8 @@ impl Phone {
 
     fn description(&self) -> Result<String, PhoneError> {
         let at = self.rtp.local_addr().map_err(|source| PhoneError::Socket { at: self.dialog.local, source })?;
-        Ok(sdp::describe(at, self.session, &self.codecs, Some(EVENTS)))
+        let text = sdp::describe(at, self.session, &self.codecs, Some(EVENTS));
+        Ok(self.key.as_ref().map_or_else(|| text.clone(), |key| sdp::sealed(&text, key)))
     }
 
     async fn send(&mut self, text: &str) -> Result<(), PhoneError> {
@@ -390,9 +458,20 @@ impl Phone {
             keys_heard: std::mem::take(&mut listener.keys),
             answers_repeated: talk.answers_repeated,
             malformed: self.malformed,
+            reports_heard: talk.reports.heard,
+            report_said_bye: talk.reports.bye,
             recorded: None,
+            on_the_wire: talk.on_the_wire.clone(),
             heard: listener.finish(lasted),
         }
+    }
+}
+
+/// A compound in clear; empty if it cannot be opened.
+fn opened(seal: Option<&Srtp>, compound: &[u8]) -> Vec<u8> {
+    match seal {
+        None => compound.to_vec(),
+        Some(seal) => seal.open_report(compound).unwrap_or_default(),
     }
 }
 

@@ -57,6 +57,11 @@ impl Talker {
         }
     }
 
+    /// The stream's source.
+    pub(crate) const fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
     /// Ticks until sound and keys are over.
     pub(crate) fn ticks(&self) -> usize {
         let keys = if self.keys.is_empty() { 0 } else { KEYS_FROM + self.keys.len() * KEY_EVERY };

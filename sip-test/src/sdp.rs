@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::audio::Codec;
+use crate::{
+    audio::Codec,
+    srtp::{self, Master},
+};
 
 /// What the other side wants to hear, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +15,8 @@ pub(crate) struct FarMedia {
     pub(crate) telephone_event: Option<u8>,
     /// Whether it listens to us (no `sendonly`, `inactive` or 0.0.0.0).
     pub(crate) listens: bool,
+    /// What its packets are sealed with.
+    pub(crate) key: Option<Master>,
 }
 
 /// The phone's own offer or answer.
@@ -39,6 +44,11 @@ pub(crate) fn describe(at: SocketAddr, session: u64, codecs: &[Codec], telephone
     text
 }
 
+/// The same description with sealed media.
+pub(crate) fn sealed(description: &str, key: &Master) -> String {
+    description.replace(" RTP/AVP ", " RTP/SAVP ") + &srtp::attribute(key) + "\r\n"
+}
+
 /// Reads the first audio line of a description.
 ///
 /// * `allowed` — codecs the phone takes; the first of the far side's list that is among them wins.
@@ -47,11 +57,13 @@ pub(crate) fn read(text: &str, allowed: &[Codec]) -> Result<FarMedia, String> {
     let mut session_address = None;
     let mut audio: Option<(u16, Vec<u8>)> = None;
     let (mut media_address, mut events, mut listens, mut in_audio) = (None, None, true, false);
+    let (mut key, mut is_sealed) = (None, false);
     for line in text.lines().map(str::trim_end).take(500) {
         let Some((kind, value)) = line.split_once('=') else { continue };
         if kind == "m" {
             in_audio = audio.is_none() && value.starts_with("audio ");
             if in_audio {
+                is_sealed = value.contains(" RTP/SAVP ");
                 audio = Some(media_line(value).ok_or_else(|| format!("unreadable line `{line}`"))?);
             }
             continue;
@@ -68,7 +80,10 @@ pub(crate) fn read(text: &str, allowed: &[Codec]) -> Result<FarMedia, String> {
             "a" if in_audio || audio.is_none() => match value {
                 "sendonly" | "inactive" => listens = false,
                 "sendrecv" | "recvonly" => listens = true,
-                _ => events = events.or_else(|| event_number(value)),
+                _ => {
+                    events = events.or_else(|| event_number(value));
+                    key = key.or_else(|| srtp::read(value));
+                }
             },
             _ => {}
         }
@@ -88,6 +103,7 @@ pub(crate) fn read(text: &str, allowed: &[Codec]) -> Result<FarMedia, String> {
         codec,
         telephone_event,
         listens: listens && !ip.is_unspecified(),
+        key: key.filter(|_| is_sealed),
     })
 }
 
@@ -112,7 +128,11 @@ mod tests {
         let at: SocketAddr = "127.0.0.1:4000".parse().unwrap();
         let text = describe(at, 7, &[Codec::Ulaw, Codec::Alaw], Some(96));
         let far = read(&text, &[Codec::Alaw, Codec::Ulaw]).unwrap();
-        assert_eq!(far, FarMedia { address: at, codec: Codec::Ulaw, telephone_event: Some(96), listens: true });
+        let mut expected =
+            FarMedia { address: at, codec: Codec::Ulaw, telephone_event: Some(96), listens: true, key: None };
+        assert_eq!(far, expected);
+        expected.key = Some([9; 30]);
+        assert_eq!(read(&sealed(&text, &[9; 30]), &[Codec::Ulaw]).unwrap(), expected);
     }
 
     #[test]

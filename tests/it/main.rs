@@ -10,6 +10,7 @@ mod exposition;
 mod house;
 mod layers;
 mod load;
+mod media;
 mod misbehaviour;
 mod mutants;
 mod noise;

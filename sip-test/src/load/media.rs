@@ -454,6 +454,7 @@ mod tests {
             codec: Codec::Alaw,
             telephone_event: None,
             listens: true,
+            key: None,
         };
         let tracks = Arc::new(Tracks::new(&[]));
         let plan = Plan { tracks, faults: Faults::default(), jitter: Duration::ZERO, keep: 8_000 };
