@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A pair of RTP ports is ours, or none is free.
     PortOpened,
@@ -54,7 +54,7 @@ pub enum Event {
 }
 
 /// What is to be done, in this order.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     OpenPort,
     OpenRecording,
@@ -337,7 +337,7 @@ mod tests {
         let (mut call, now) = (Call::new(LONGEST), now());
         let mut actions = drain(&mut call);
         for event in events {
-            call.handle(*event, now);
+            call.handle(event.clone(), now);
             actions.extend(drain(&mut call));
         }
         (call, actions)
@@ -414,7 +414,8 @@ mod tests {
     #[test]
     fn the_welcome_waits_for_the_answer_in_the_ack_and_is_said_once() {
         let settled = Event::Settled(agreed());
-        let (_, actions) = play(&[Event::PortOpened, Event::RecordingOpened, Event::Answered(None), settled, settled]);
+        let (_, actions) =
+            play(&[Event::PortOpened, Event::RecordingOpened, Event::Answered(None), settled.clone(), settled]);
         let said = actions.iter().filter(|it| matches!(it, Action::Play(_))).count();
         assert_eq!(said, 1);
         assert_eq!(actions.last(), Some(&Action::Connect(agreed())), "a later change only connects anew");
@@ -444,12 +445,14 @@ mod tests {
         let begin = |longest| {
             let (mut call, now) = (Call::forked(longest), now());
             let mut seen = drain(&mut call);
-            for event in [E::PortOpened, E::RecordingOpened, E::AnsweredFork(forked), E::SettledFork(forked)] {
+            for event in
+                [E::PortOpened, E::RecordingOpened, E::AnsweredFork(forked.clone()), E::SettledFork(forked.clone())]
+            {
                 call.handle(event, now);
                 seen.extend(drain(&mut call));
             }
             let opened = [A::OpenPort, A::OpenRecording, A::Answer, A::Record, A::NoteAnswered];
-            assert_eq!(seen, [&opened[..], &[A::Listen(forked), A::Listen(forked)]].concat());
+            assert_eq!(seen, [&opened[..], &[A::Listen(forked.clone()), A::Listen(forked.clone())]].concat());
             (call, now)
         };
         let (mut call, now) = begin(LONGEST);

@@ -26,7 +26,7 @@ use crate::{
     recording::{CallFacts, Closing, Tap},
     sip::{
         AnswerError, Answered, Incoming, LegEvent,
-        sdp::{Agreed, Codec, Forked, Security, Suite},
+        sdp::{Agreed, Codec, Forked, Suite},
     },
     store::{CallRow, StoredRecording},
 };
@@ -418,13 +418,13 @@ fn remote(agreed: &Agreed) -> RemoteMedia {
         Codec::Pcma => G711::Alaw,
         Codec::Pcmu => G711::Ulaw,
     };
-    let srtp = agreed.security.map(|Security { suite, ours, theirs, .. }| {
-        let suite = match suite {
+    let srtp = agreed.security.as_ref().map(|security| {
+        let suite = match security.suite {
             Suite::AesCm128HmacSha1_80 => SrtpSuite::AesCm128HmacSha1_80,
             Suite::AesCm128HmacSha1_32 => SrtpSuite::AesCm128HmacSha1_32,
         };
         let key = |master| SrtpKey { suite, master };
-        Srtp { ours: key(ours), theirs: key(theirs) }
+        Box::new(Srtp { ours: key(security.ours), theirs: key(security.theirs) })
     });
     RemoteMedia {
         address: agreed.address,

@@ -80,7 +80,7 @@ pub struct RemoteMedia {
     /// Whether they send; while false their silence does not end the call.
     pub receive: bool,
     /// Keys, where SRTP was agreed on.
-    pub srtp: Option<Srtp>,
+    pub srtp: Option<Box<Srtp>>,
 }
 
 /// The keys of both directions.

@@ -139,7 +139,7 @@ pub enum SipError {
 }
 
 /// What the other side does within an answered call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LegEvent {
     /// The 200 was acknowledged.
     Acked,

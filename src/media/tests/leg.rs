@@ -493,7 +493,7 @@ fn keys() -> Srtp {
 async fn sealed_sound_is_heard_and_what_is_forged_repeated_or_in_clear_never_sounds() {
     let mut desk = Desk::opened().await;
     let Srtp { ours, theirs } = keys();
-    desk.command(MediaCommand::Connect(RemoteMedia { srtp: Some(keys()), ..remote(PHONE) }));
+    desk.command(MediaCommand::Connect(RemoteMedia { srtp: Some(Box::new(keys())), ..remote(PHONE) }));
     let (mut sealer, mut opener, mut wire) = (Sealer::new(theirs), Opener::new(ours), Vec::new());
     let mut forger = Sealer::new(SrtpKey { master: [3; 30], ..theirs });
     for number in 0..100 {
@@ -511,7 +511,7 @@ async fn sealed_sound_is_heard_and_what_is_forged_repeated_or_in_clear_never_sou
         desk.hear_from(6_666, &wire);
         if number == 50 {
             // A re-INVITE with the same keys.
-            desk.command(MediaCommand::Connect(RemoteMedia { srtp: Some(keys()), ..remote(PHONE) }));
+            desk.command(MediaCommand::Connect(RemoteMedia { srtp: Some(Box::new(keys())), ..remote(PHONE) }));
         }
     }
     let mut compound = report(Block { lost: 4, ..Block::default() }, false);

@@ -1,6 +1,9 @@
 //! A session description as they wrote it, as far as a telephone cares.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use super::{Agreed, Codec, NoCommonCodec, Sealing, Security, SrtpPolicy, crypto::Crypto};
 
@@ -162,7 +165,7 @@ impl Description {
         }
         let security = match stream.crypto {
             Some(Crypto { tag, suite, master }) if sealed => {
-                Some(Security { suite, ours: sealing.ours, theirs: master, tag })
+                Some(Arc::new(Security { suite, ours: sealing.ours, theirs: master, tag }))
             }
             None if sealed => return None,
             _ => None,

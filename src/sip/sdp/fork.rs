@@ -44,7 +44,7 @@ impl ForkSession {
                 continue;
             };
             let codecs = [(agreed.payload_type, agreed.codec)];
-            let security = agreed.security;
+            let security = agreed.security.as_deref();
             write_audio(&mut streams, self.media[side].port(), &codecs, agreed.telephone_event, security);
             if stream.rtcp_mux {
                 line(&mut streams, format_args!("a=rtcp-mux"));
@@ -125,7 +125,7 @@ mod tests {
         let (text, settled) = session.answer(&parse(&held), [Some(0), Some(2)]);
         assert_eq!((version(&first).as_str(), version(&text).as_str()), ("1", "2"));
         assert!(text.contains("a=ptime:20\r\na=inactive\r\na=label:96\r\n"), "{text}");
-        assert_eq!(settled.caller.map(|it| it.receive), Some(false));
+        assert_eq!(settled.caller.as_ref().map(|it| it.receive), Some(false));
         assert_eq!(session.answer(&parse(&held), [Some(0), Some(2)]).0, text);
         assert_eq!(session.again(), Some(text));
         assert_eq!(session.accept(&parse(&held)), settled);

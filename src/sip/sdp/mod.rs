@@ -8,7 +8,7 @@ mod description;
 mod fork;
 mod session;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 pub use crypto::{Master, Sealing, Security, SrtpPolicy, Suite};
 pub use description::{Description, Direction, Media, SdpError};
@@ -46,7 +46,7 @@ impl Codec {
 }
 
 /// What offer and answer settled about the one audio stream, seen from our side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agreed {
     /// Where they want to hear us.
     pub address: SocketAddr,
@@ -62,11 +62,11 @@ pub struct Agreed {
     /// They may send to us.
     pub receive: bool,
     /// Both directions are sealed (SRTP).
-    pub security: Option<Security>,
+    pub security: Option<Arc<Security>>,
 }
 
 /// What was settled about the two streams of a call that a switch forks to us; nothing for a side without one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forked {
     pub caller: Option<Agreed>,
     pub operator: Option<Agreed>,

@@ -45,7 +45,7 @@ impl Session {
         for (index, stream) in offer.streams.iter().enumerate() {
             if index == taken {
                 let codecs = [(agreed.payload_type, agreed.codec)];
-                let security = agreed.security;
+                let security = agreed.security.as_deref();
                 write_audio(&mut streams, self.media.port(), &codecs, agreed.telephone_event, security);
                 if stream.rtcp_mux {
                     line(&mut streams, format_args!("a=rtcp-mux"));
@@ -62,14 +62,14 @@ impl Session {
     pub fn offer(&mut self) -> String {
         let mut streams = String::new();
         let codecs = [Codec::Pcma, Codec::Pcmu].map(|codec| (codec.static_number(), codec));
-        write_audio(&mut streams, self.media.port(), &codecs, Some(OUR_EVENTS), self.offered());
+        write_audio(&mut streams, self.media.port(), &codecs, Some(OUR_EVENTS), self.offered().as_ref());
         line(&mut streams, format_args!("a=sendrecv"));
         self.words.say("0 0", &streams)
     }
 
     /// Takes their answer to [`Session::offer`].
     pub fn accept(&mut self, answer: &Description) -> Result<Agreed, NoCommonCodec> {
-        match self.read_answer(answer, self.offered())? {
+        match self.read_answer(answer, self.offered().map(|it| it.suite))? {
             (0, agreed) => Ok(self.settle(agreed)),
             // We offered one stream; an answer that moves it is none.
             _ => Err(NoCommonCodec),
@@ -83,7 +83,7 @@ impl Session {
 
     /// Takes their answer to [`Session::again`]; ours may have several streams by now.
     pub fn accept_again(&mut self, answer: &Description) -> Result<Agreed, NoCommonCodec> {
-        let (_, agreed) = self.read_answer(answer, self.settled.and_then(|settled| settled.security))?;
+        let (_, agreed) = self.read_answer(answer, self.settled.as_ref().and_then(suite_of))?;
         Ok(self.settle(agreed))
     }
 
@@ -95,23 +95,26 @@ impl Session {
     }
 
     /// An answer keeps to what was offered: sealed with the same suite, or in clear.
-    fn read_answer(&self, answer: &Description, offered: Option<Security>) -> Result<(usize, Agreed), NoCommonCodec> {
+    fn read_answer(&self, answer: &Description, offered: Option<Suite>) -> Result<(usize, Agreed), NoCommonCodec> {
         let policy = if offered.is_some() { SrtpPolicy::Require } else { SrtpPolicy::Off };
         let (index, agreed) = answer.choose(Sealing { policy, ..self.sealing })?;
-        let suite = |security: Option<Security>| security.map(|it| it.suite);
-        if suite(agreed.security) == suite(offered) { Ok((index, agreed)) } else { Err(NoCommonCodec) }
+        if suite_of(&agreed) == offered { Ok((index, agreed)) } else { Err(NoCommonCodec) }
     }
 
     /// Keeps the address of before the hold where theirs is 0.0.0.0.
     fn settle(&mut self, mut agreed: Agreed) -> Agreed {
         if agreed.address.ip().is_unspecified()
-            && let Some(before) = self.settled
+            && let Some(before) = &self.settled
         {
             (agreed.address, agreed.rtcp) = (before.address, before.rtcp);
         }
-        self.settled = Some(agreed);
+        self.settled = Some(agreed.clone());
         agreed
     }
+}
+
+fn suite_of(agreed: &Agreed) -> Option<Suite> {
+    agreed.security.as_ref().map(|security| security.suite)
 }
 
 impl Words {
@@ -147,7 +150,7 @@ pub(super) fn write_audio(
     port: u16,
     codecs: &[(u8, Codec)],
     events: Option<u8>,
-    security: Option<Security>,
+    security: Option<&Security>,
 ) {
     let numbers = codecs.iter().map(|(number, _)| *number).chain(events);
     let numbers: Vec<String> = numbers.map(|number| number.to_string()).collect();
@@ -161,7 +164,7 @@ pub(super) fn write_audio(
     }
     line(out, format_args!("a=ptime:20"));
     if let Some(Security { suite, ours, tag, .. }) = security {
-        line(out, format_args!("{}", Crypto { tag, suite, master: ours }.line()));
+        line(out, format_args!("{}", Crypto { tag: *tag, suite: *suite, master: *ours }.line()));
     }
 }
 
@@ -271,7 +274,7 @@ mod tests {
         ));
         let mut session = session();
         let (answer, agreed) = session.answer(&offer).expect("a stream");
-        let security = agreed.security.expect("sealed");
+        let security = agreed.security.as_ref().expect("sealed");
         assert_eq!((agreed.rtcp, security.ours, security.theirs[..2].to_vec()), (None, [7; 30], b"wD".to_vec()));
         let lines = "m=audio 20000 RTP/SAVP 8\r\na=rtpmap:8 PCMA/8000\r\na=ptime:20\r\na=crypto:5 AES_CM_128_HMAC_SHA1_32 \
                      inline:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\r\na=rtcp-mux\r\na=sendrecv\r\n";

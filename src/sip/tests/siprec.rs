@@ -67,7 +67,7 @@ fn ports() -> [SocketAddr; 2] {
     ["127.0.0.1:30000", "127.0.0.1:30002"].map(|port| port.parse().expect("an address"))
 }
 
-fn port(side: Option<sdp::Agreed>) -> Option<u16> {
+fn port(side: Option<&sdp::Agreed>) -> Option<u16> {
     side.map(|it| it.address.port())
 }
 
@@ -86,7 +86,11 @@ async fn a_forked_call_is_taken_with_a_port_for_each_stream_and_the_names_of_its
     let parties = incoming.forked.clone().expect("forked");
     assert_eq!(said(&parties), (Some("13800000000"), Some("8001"), Some("cs-77"), true));
     let (mut answered, settled) = incoming.answer_fork(ports()).expect("answered");
-    assert_eq!((port(settled.caller), port(settled.operator)), (Some(4002), Some(4000)), "by label, not by order");
+    assert_eq!(
+        (port(settled.caller.as_ref()), port(settled.operator.as_ref())),
+        (Some(4002), Some(4000)),
+        "by label, not by order"
+    );
     let ok = bench.hear_of("200 OK").await;
     let (first, second) = ok.split_once("m=audio 30002 ").expect("the operator's stream comes first");
     assert!(first.contains("c=IN IP4 127.0.0.1"), "{ok}");
@@ -140,7 +144,11 @@ async fn a_call_without_readable_metadata_is_recorded_all_the_same() {
     ] {
         let mut bench = bench().await;
         let (answered, settled, ok) = bench.forked(call, &body).await;
-        assert_eq!((port(settled.caller), port(settled.operator)), (Some(4000), Some(4002)), "{call}: in their order");
+        assert_eq!(
+            (port(settled.caller.as_ref()), port(settled.operator.as_ref())),
+            (Some(4000), Some(4002)),
+            "{call}: in their order"
+        );
         assert!(ok.contains("m=audio 30000 ") && ok.contains("m=audio 30002 "), "{ok}");
         let told = answered.parties().is_some_and(|parties| parties.fork.told);
         assert_eq!(told, call == "m5", "unknown labels are no reason to doubt the names: {call}");
@@ -184,13 +192,13 @@ async fn of_more_streams_the_callers_and_the_seats_are_taken() {
         FORK.replacen("m=audio", "m=audio 4008 RTP/AVP 8\r\na=label:9\r\nm=audio", 1)
     );
     let (_answered, settled, ok) = bench.forked("s1", &both(&more, &whole())).await;
-    assert_eq!((port(settled.caller), port(settled.operator)), (Some(4002), Some(4000)));
+    assert_eq!((port(settled.caller.as_ref()), port(settled.operator.as_ref())), (Some(4002), Some(4000)));
     let ports: Vec<_> = ok.lines().filter_map(|line| line.strip_prefix("m=")?.split(' ').nth(1)).collect();
     assert_eq!(ports, ["0", "30002", "30000", "0"], "{ok}");
     // One stream alone: both mixed, or a switch that has not heard from the other side yet.
     let (one, _) = FORK.split_once("m=audio 4002").expect("two streams");
     let (_answered, settled, _) = bench.forked("s2", &both(one, "")).await;
-    assert_eq!((port(settled.caller), settled.operator), (Some(4000), None));
+    assert_eq!((port(settled.caller.as_ref()), settled.operator), (Some(4000), None));
 }
 
 #[tokio::test]
@@ -216,8 +224,8 @@ async fn hold_a_new_stream_and_later_metadata_are_answered_in_mid_call() {
     bench.send(bench.request("ACK", "h1", 3, &tag, "", "")).await;
     assert_eq!(held.matches("a=inactive").count(), 2, "{held}");
     let LegEvent::SettledFork(settled) = event(&mut answered).await else { panic!("a settlement") };
-    assert_eq!((port(settled.caller), port(settled.operator)), (Some(4002), Some(4000)));
-    assert!(settled.caller.is_some_and(|it| !it.receive));
+    assert_eq!((port(settled.caller.as_ref()), port(settled.operator.as_ref())), (Some(4002), Some(4000)));
+    assert!(settled.caller.as_ref().is_some_and(|it| !it.receive));
 
     // Transferred: the seat's stream is gone, another seat has one of its own; unreadable metadata change nothing.
     let moved = format!(
@@ -233,7 +241,7 @@ async fn hold_a_new_stream_and_later_metadata_are_answered_in_mid_call() {
     let ports: Vec<_> = answer.lines().filter_map(|line| line.strip_prefix("m=")?.split(' ').nth(1)).collect();
     assert_eq!(ports, ["0", "30000", "30002"], "{answer}");
     let LegEvent::SettledFork(settled) = event(&mut answered).await else { panic!("a settlement, and nothing told") };
-    assert_eq!((port(settled.caller), port(settled.operator)), (Some(4002), Some(4010)));
+    assert_eq!((port(settled.caller.as_ref()), port(settled.operator.as_ref())), (Some(4002), Some(4010)));
     assert_eq!(answered.parties().and_then(|it| it.fork.seat).as_deref(), Some("8001"), "who took the call");
     let answer = bench.ask(within("UPDATE", 5, "application/rs-metadata+xml", "<broken")).await;
     assert_eq!(status(&answer), "200", "{answer}");
