@@ -88,10 +88,9 @@ async fn a_forked_call_has_the_caller_left_and_the_operator_right() {
 }
 
 #[tokio::test]
-async fn a_forked_call_over_tcp_is_held_and_goes_on_and_names_that_come_later_are_taken() {
+async fn a_forked_call_is_held_and_goes_on_and_names_that_come_later_are_taken() {
     let house = House::with(&[TRUSTED, DEAF]);
     let mut spec = ForkSpec { telling: Telling::Late, ..spec(&house) };
-    spec.to.push_str(";transport=tcp");
     spec.hold = Some((Duration::from_millis(600), Duration::from_millis(800)));
     let report = fork(&house, spec).await;
     assert_eq!((report.status, report.bye_status, report.statuses), (200, Some(200), vec![200, 200, 200]));
