@@ -8,7 +8,7 @@ use rsipstack::sip::Transport;
 use super::{
     framing::{Frame, Framer},
     screen::{Screened, screen},
-    sdp::{Description, Session},
+    sdp::{Description, Sealing, Session, SrtpPolicy},
 };
 use crate::domain::number;
 
@@ -63,7 +63,8 @@ fn frames<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Frame> {
 fn fuzz_sdp() {
     bolero::check!().for_each(|body: &[u8]| {
         let Ok(offer) = Description::parse(body) else { return };
-        let mut session = Session::new(1, ([192, 0, 2, 1], 20_000).into());
+        let sealing = Sealing { policy: SrtpPolicy::Accept, ours: [7; 30] };
+        let mut session = Session::new(1, ([192, 0, 2, 1], 20_000).into(), sealing);
         if let Ok((answer, _)) = session.answer(&offer) {
             let answer = Description::parse(answer.as_bytes()).expect("our own text");
             assert_eq!(answer.streams.len(), offer.streams.len());

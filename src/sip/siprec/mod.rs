@@ -4,6 +4,8 @@
 //! recording is worse than not knowing whose it is: metadata that are missing or cannot be read cost the call its names and
 //! nothing else. Only switches that the settings name are listened to, since metadata put words into other people's mouths.
 
+#[cfg(test)]
+mod fuzz;
 mod metadata;
 mod multipart;
 mod roles;
