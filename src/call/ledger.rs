@@ -80,6 +80,8 @@ pub(super) async fn keep(
     let (queue, vault) = (&parts.queue, &parts.vault);
     let store = queue.store();
     let mut known = presence.note(begin(store, &row).await).is_some();
+    // What a switch said while the database was away.
+    let mut owed = false;
     while let Some(note) = notes.recv().await {
         match note {
             Note::Answered(at) => {
@@ -94,7 +96,7 @@ pub(super) async fn keep(
                 row.caller_hash = facts.caller.as_ref().and_then(|caller| vault.fingerprint(caller.reveal()));
                 (row.caller, row.called) = (facts.caller, facts.called);
                 if known {
-                    presence.note(told(store, &row).await);
+                    owed = presence.note(told(store, &row).await).is_none();
                 }
             }
             Note::Ended { at, reason, state, recording, quality } => {
@@ -104,6 +106,9 @@ pub(super) async fn keep(
                         if !known {
                             begin(store, &row).await?;
                             known = true;
+                        } else if owed {
+                            told(store, &row).await?;
+                            owed = false;
                         }
                         let (recording, quality) = (recording.as_ref(), quality.as_deref());
                         queue.call_ended(row.id, at, reason, state, recording, quality).await
