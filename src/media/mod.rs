@@ -7,6 +7,8 @@
 
 mod dtmf;
 mod fork;
+#[cfg(test)]
+mod fuzz;
 mod g711;
 mod inbound;
 mod latch;
