@@ -206,6 +206,7 @@ impl Inbound {
             self.tell(News::Digit(digit));
         }
         let Some(remote) = &mut self.remote else { return };
+        let leaving = remote.latch.is_leaving(now);
         if remote.media.receive
             && !remote.told_silent
             && now.saturating_duration_since(remote.last_heard) >= Self::PATIENCE
@@ -215,6 +216,7 @@ impl Inbound {
         }
         if let Some(first) = self.held.front()
             && now.saturating_duration_since(first.at) >= Self::DOUBT
+            && !leaving
         {
             self.believe(recorder);
         }

@@ -90,6 +90,11 @@ impl Latch {
         from.ip() == self.heard.unwrap_or(self.signalled).ip()
     }
 
+    /// Whether the peer of before a change of address may still speak: nobody else is believed meanwhile.
+    pub fn is_leaving(&self, now: Instant) -> bool {
+        self.leaving.is_some_and(|(_, until)| now < until)
+    }
+
     /// Whether `from` is the peer that was heard.
     pub fn is_peer(&self, from: SocketAddr) -> bool {
         self.heard == Some(from)
