@@ -19,6 +19,7 @@ use rsipstack::{
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinSet,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -38,6 +39,9 @@ use crate::clock::Clock;
 /// Events that wait for the call's task; more than a call ever makes at once.
 pub(super) const EVENTS: usize = 32;
 
+/// How long the ACK before a request may need after it. Whoever really asks at the wrong moment hears so this much later.
+const BEHIND_ACK: Duration = Duration::from_millis(200);
+
 /// What the endpoint, the watcher and the call share of one dialog.
 pub(super) struct Leg {
     pub(super) dialog: InviteDialog,
@@ -54,6 +58,8 @@ pub(super) struct Leg {
     reinviting: AtomicBool,
     /// A re-INVITE of ours is not finished.
     pub(super) ours: AtomicBool,
+    /// An ACK has come, or a re-INVITE of theirs is finished.
+    moved_on: Notify,
     /// Highest CSeq of theirs.
     cseq: AtomicU32,
     clock: Clock,
@@ -143,6 +149,7 @@ impl Leg {
             offered: AtomicBool::new(false),
             reinviting: AtomicBool::new(false),
             ours: AtomicBool::new(false),
+            moved_on: Notify::new(),
             cseq: AtomicU32::new(cseq),
             clock,
             timer: Mutex::default(),
@@ -197,6 +204,7 @@ impl Leg {
                             let event = self.take_answer();
                             self.tell(event).await;
                         }
+                        self.moved_on.notify_waiters();
                     }
                     Some(DialogState::Updated(_, request, handle)) => {
                         let Verdict { status, headers, body, events, terms } = self.negotiate(&request);
@@ -367,7 +375,8 @@ impl Leg {
         if offers && self.ours.load(Ordering::Acquire) {
             return answer(tx, Refusal(StatusCode::RequestPending, Vec::new())).await;
         }
-        if !self.dialog.state().is_confirmed() || (offers && !self.settled()) {
+        let ready = || self.dialog.state().is_confirmed() && (!offers || self.settled());
+        if !self.soon(ready).await {
             return answer(tx, Refusal::later(StatusCode::ServerInternalError, wait)).await;
         }
         if let Err(refusal) = checks::demands(&tx.original, self.fork.is_some()) {
@@ -393,7 +402,7 @@ impl Leg {
         if self.ours.load(Ordering::Acquire) {
             return answer(tx, Refusal(StatusCode::RequestPending, Vec::new())).await;
         }
-        if !self.settled() {
+        if !self.soon(|| self.settled()).await {
             return answer(tx, Refusal::later(StatusCode::ServerInternalError, wait)).await;
         }
         let verdict = checks::demands(&tx.original, self.fork.is_some())
@@ -407,6 +416,7 @@ impl Leg {
         }
         let done = self.dialog.clone().handle(&mut tx).await;
         self.reinviting.store(false, Ordering::Release);
+        self.moved_on.notify_waiters();
         done
     }
 
@@ -415,6 +425,21 @@ impl Leg {
         self.dialog.state().is_confirmed()
             && !self.reinviting.load(Ordering::Acquire)
             && !self.offered.load(Ordering::Acquire)
+    }
+
+    /// Whether it is so, or becomes so at once: an ACK and the request right behind it take different ways through the
+    /// stack, and the request may be here first.
+    async fn soon(&self, ready: impl Fn() -> bool) -> bool {
+        let wait = async {
+            loop {
+                let moved_on = self.moved_on.notified();
+                if ready() {
+                    return;
+                }
+                moved_on.await;
+            }
+        };
+        timeout(BEHIND_ACK, wait).await.is_ok()
     }
 
     async fn until(&self, due: Option<Instant>) {

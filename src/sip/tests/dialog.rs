@@ -59,6 +59,21 @@ async fn a_re_invite_holds_and_another_resumes() {
 }
 
 #[tokio::test]
+async fn a_request_right_behind_an_ack_is_taken() {
+    let mut bench = Bench::start().await;
+    let (mut answered, tag, _) = bench.call("c1").await;
+    for cseq in (2..80).step_by(2) {
+        let ok = bench.ask(bench.request("INVITE", "c1", cseq, &tag, "", SDP)).await;
+        assert_eq!(status(&ok), "200", "{cseq}: {ok}");
+        bench.send(bench.request("ACK", "c1", cseq, &tag, "", "")).await;
+        let ok = bench.ask(bench.request("UPDATE", "c1", cseq + 1, &tag, "", SDP)).await;
+        assert_eq!(status(&ok), "200", "{cseq}: {ok}");
+        settled(&mut answered).await;
+        settled(&mut answered).await;
+    }
+}
+
+#[tokio::test]
 async fn a_re_invite_and_an_update_move_sound_to_another_address_port_and_codec() {
     let mut bench = Bench::start().await;
     let (mut answered, tag, first) = bench.call("c1").await;
