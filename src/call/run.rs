@@ -68,7 +68,6 @@ pub(super) async fn call(
         sealed: None,
         stats: LegStats::default(),
         phases: Phases::begin(parts.clock.instant()),
-        ended: None,
         notes,
         spoken: parts.prompts.now(),
         parts: parts.clone(),
@@ -92,7 +91,6 @@ struct Runner {
     sealed: Option<StoredRecording>,
     stats: LegStats,
     phases: Phases,
-    ended: Option<UnixMs>,
     notes: mpsc::Sender<Note>,
 }
 
@@ -216,7 +214,7 @@ impl Runner {
                 self.phases.answered = Some(now);
                 metrics::counter!("hotline_calls_answered_total").increment(1);
                 metrics::histogram!("hotline_call_setup_seconds").record(now - self.phases.came);
-                self.note(Note::Answered(self.parts.clock.now())).await;
+                self.note(Note::Answered(self.wall(now))).await;
                 None
             }
             Action::Record => {
@@ -346,8 +344,14 @@ impl Runner {
 
     /// The moment the call was over, noted once.
     fn end(&mut self) -> UnixMs {
-        self.phases.ended.get_or_insert(self.parts.clock.instant());
-        *self.ended.get_or_insert(self.parts.clock.now())
+        let ended = *self.phases.ended.get_or_insert(self.parts.clock.instant());
+        self.wall(ended)
+    }
+
+    /// A moment of the call in wall time, as it would be had nobody set the clock since the call came in: a call ends after
+    /// it began.
+    fn wall(&self, moment: Instant) -> UnixMs {
+        self.facts.started + moment.saturating_duration_since(self.phases.came)
     }
 
     /// The one closing line.

@@ -25,7 +25,7 @@ use crate::{
         time::UnixMs,
         transcript::Transcript,
     },
-    store::{CallbackKind, JobRow, JobState, Store, StoreError, StoredRecording, Tx},
+    store::{CallbackKind, Due, JobRow, JobState, Store, StoreError, StoredRecording, Tx},
 };
 
 /// Kinds of work.
@@ -115,6 +115,8 @@ impl Queue {
     pub const ATTEMPTS: u32 = 3;
     /// How often an idle worker looks by itself, for work of other processes and for leases that ran out.
     pub const POLL: Duration = Duration::from_secs(5);
+    /// No lease and no wait before another attempt reaches further; what does was stored before the clock was set back.
+    pub const FURTHEST: Duration = Duration::from_mins(2);
 
     /// A queue over the store.
     pub fn new(store: Store) -> Self {
@@ -139,16 +141,19 @@ impl Queue {
 
     /// Takes the oldest job that may run now, if there is one.
     ///
+    /// After the clock was set, leases are left alone for as long as one lasts: whoever lives renews theirs meanwhile.
+    ///
     /// * `worker` — who takes it, for people who look.
     /// * `ttl` — how long it is ours without a heartbeat.
     pub async fn lease(&self, kind: Kind, worker: &str, ttl: Duration) -> Result<Option<Job>, JobError> {
         let mut tx = self.store.begin().await?;
-        let buried = tx.bury_expired(kind.as_str(), Self::ATTEMPTS, "the worker died at every attempt").await?;
+        let now = tx.now();
+        let due = Due { now, far: now + Self::FURTHEST, leases: !self.store.clock().was_set_within(ttl) };
+        let buried = tx.bury_expired(kind.as_str(), due, Self::ATTEMPTS, "the worker died at every attempt").await?;
         for key in &buried {
             owe_call(&mut tx, key).await?;
         }
-        let until = tx.now() + ttl;
-        let row = tx.lease_job(kind.as_str(), worker, until).await?;
+        let row = tx.lease_job(kind.as_str(), due, worker, now + ttl).await?;
         tx.commit().await?;
         for key in buried {
             metrics::counter!("hotline_jobs_dead_total", "kind" => kind.as_str()).increment(1);

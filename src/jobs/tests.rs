@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
+    clock::Clock,
     domain::{call::Direction, transcript::Transcript},
     store::{
         CallRow,
@@ -50,6 +51,39 @@ on_every_database! {
         assert!(matches!(queue.done(&dead).await, Err(JobError::LeaseLost(_))));
         assert!(matches!(queue.fail(&dead, "late", true).await, Err(JobError::LeaseLost(_))));
         queue.done(&alive).await.expect("ours").commit().await.expect("done");
+    }
+
+    async fn a_clock_that_is_set_takes_no_job_from_a_living_worker_and_leaves_none_to_a_dead_one(test: TestStore) {
+        const HOUR: i64 = 3_600_000;
+        for by in [HOUR, -HOUR] {
+            let clock = Clock::that_can_be_advanced();
+            let queue = Queue::new(Store::open(&test.url(), clock.clone()).await.expect("the same database"));
+            let pass = |seconds| {
+                clock.advance(Duration::from_secs(seconds));
+                clock.step(i64::try_from(seconds).expect("few") * 1_000);
+            };
+            for key in ["alive", "dead", "waiting"] {
+                queue.enqueue(Kind::Draft, format!("{key}{by}")).await.expect("added");
+                clock.step(1); // one is older than the other
+            }
+            let (alive, dead) = (lease(&queue).await.expect("a job"), lease(&queue).await.expect("a job"));
+            clock.step(by);
+            let waiting = lease(&queue).await.expect("no clock keeps a job waiting");
+            assert_eq!((waiting.key.as_str(), waiting.attempt), (format!("waiting{by}").as_str(), 1));
+            assert_eq!(lease(&queue).await, None, "{by}: nobody knows yet who is alive");
+            pass(20);
+            for job in [&alive, &waiting] {
+                queue.heartbeat(job, TTL).await.expect("it is theirs still");
+            }
+            assert_eq!(lease(&queue).await, None, "{by}: a living worker has as long as a lease lasts");
+            pass(10);
+            let again = lease(&queue).await.expect("the dead one has said nothing");
+            assert_eq!((again.id, again.attempt), (dead.id, 2), "{by}");
+            assert_eq!(lease(&queue).await, None, "{by}: the living ones keep theirs");
+            for job in [alive, waiting, again] {
+                queue.done(&job).await.expect("ours").commit().await.expect("done");
+            }
+        }
     }
 
     async fn a_heartbeat_keeps_the_lease(test: TestStore) {

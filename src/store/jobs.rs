@@ -45,6 +45,23 @@ pub struct JobRow {
     pub created: UnixMs,
 }
 
+/// What is over by now.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    pub now: UnixMs,
+    /// Nothing ends later; what seems to is over as well.
+    pub far: UnixMs,
+    /// Whether the ends of leases say anything at the moment.
+    pub leases: bool,
+}
+
+impl Due {
+    /// As SQL compares it.
+    fn leases(self) -> i64 {
+        i64::from(self.leases)
+    }
+}
+
 /// `$lock` lets two workers of PostgreSQL take two jobs instead of waiting for one.
 macro_rules! lease {
     ($lock:literal) => {
@@ -52,7 +69,8 @@ macro_rules! lease {
             "UPDATE jobs SET state = 'leased', attempts = attempts + 1, lease = $3, worker = $4, leased_until = $5,
                  updated = $2
              WHERE id = (SELECT id FROM jobs
-                 WHERE kind = $1 AND ((state = 'waiting' AND run_at <= $2) OR (state = 'leased' AND leased_until <= $2))
+                 WHERE kind = $1 AND ((state = 'waiting' AND (run_at <= $2 OR run_at > $6))
+                     OR (state = 'leased' AND CAST($7 AS BIGINT) = 1 AND (leased_until <= $2 OR leased_until > $6)))
                  ORDER BY created, id LIMIT 1",
             $lock,
             ") RETURNING *"
@@ -82,17 +100,25 @@ impl Tx {
     /// Buries jobs whose lease ran out at their last attempt.
     ///
     /// * returns — their keys.
-    pub async fn bury_expired(&mut self, kind: &str, attempts: u32, reason: &str) -> Result<Vec<String>, StoreError> {
-        let now = self.now().0;
+    pub async fn bury_expired(
+        &mut self,
+        kind: &str,
+        due: Due,
+        attempts: u32,
+        reason: &str,
+    ) -> Result<Vec<String>, StoreError> {
         let keys: Vec<(String,)> = sql(
             "UPDATE jobs SET state = 'dead', lease = NULL, leased_until = NULL, error = COALESCE(error, $4), updated = $2
-             WHERE kind = $1 AND state = 'leased' AND leased_until <= $2 AND attempts >= $3
+             WHERE kind = $1 AND state = 'leased' AND CAST($6 AS BIGINT) = 1
+                 AND (leased_until <= $2 OR leased_until > $5) AND attempts >= $3
              RETURNING key",
         )
         .bind(kind)
-        .bind(now)
+        .bind(due.now.0)
         .bind(i64::from(attempts))
         .bind(reason)
+        .bind(due.far.0)
+        .bind(due.leases())
         .fetch_all(self.connection())
         .await
         .map_err(StoreError::at("burying jobs"))?;
@@ -100,17 +126,25 @@ impl Tx {
     }
 
     /// Takes the oldest job that may run: one that waits, or one whose lease ran out.
-    pub async fn lease_job(&mut self, kind: &str, worker: &str, until: UnixMs) -> Result<Option<JobRow>, StoreError> {
-        let (lease, now) = (self.clock().uuid(), self.now().0);
+    pub async fn lease_job(
+        &mut self,
+        kind: &str,
+        due: Due,
+        worker: &str,
+        until: UnixMs,
+    ) -> Result<Option<JobRow>, StoreError> {
+        let lease = self.clock().uuid();
         let row: Option<Row> = sql(match self.dialect() {
             Dialect::Sqlite => lease!(""),
             Dialect::Postgres => lease!(" FOR UPDATE SKIP LOCKED"),
         })
         .bind(kind)
-        .bind(now)
+        .bind(due.now.0)
         .bind(lease.to_string())
         .bind(worker)
         .bind(until.0)
+        .bind(due.far.0)
+        .bind(due.leases())
         .fetch_optional(self.connection())
         .await
         .map_err(StoreError::at("leasing a job"))?;

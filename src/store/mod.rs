@@ -52,7 +52,7 @@ pub use dump::{Column, ColumnKind, Filling, Frozen, TableForm};
 pub use error::StoreError;
 pub use failures::FailureRow;
 pub use idempotency::{Claim, Once};
-pub use jobs::{JobRow, JobState};
+pub use jobs::{Due, JobRow, JobState};
 pub use retention::OldRecording;
 pub use sessions::SessionRow;
 pub use stream::{StreamBounds, StreamRow};

@@ -308,11 +308,11 @@ async fn two_workers_on_postgresql_take_two_jobs_without_waiting_for_each_other(
         tx.add_job("draft", key).await.expect("added");
     }
     tx.commit().await.expect("committed");
-    let until = UnixMs(MONDAY_NINE.0 + 60_000);
+    let (due, until) = (Due { now: MONDAY_NINE, far: MONDAY_NINE, leases: true }, UnixMs(MONDAY_NINE.0 + 60_000));
     let (mut first, mut second) = (test.store.begin().await.expect("one"), test.store.begin().await.expect("two"));
-    let one = first.lease_job("draft", "a", until).await.expect("a lease").expect("a job");
+    let one = first.lease_job("draft", due, "a", until).await.expect("a lease").expect("a job");
     // The first has not committed: without SKIP LOCKED this would wait for it.
-    let two = tokio::time::timeout(PATIENCE, second.lease_job("draft", "b", until)).await.expect("in time");
+    let two = tokio::time::timeout(PATIENCE, second.lease_job("draft", due, "b", until)).await.expect("in time");
     let two = two.expect("a lease").expect("another job");
     // Both are due at the same moment, so either may come first.
     assert_eq!(BTreeSet::from([one.key.as_str(), two.key.as_str()]), BTreeSet::from(["one", "two"]));
