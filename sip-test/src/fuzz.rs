@@ -200,7 +200,7 @@ async fn hear(socket: &UdpSocket, far: std::net::SocketAddr, report: &mut FuzzRe
                 let Some(status) = status(&text) else { continue };
                 *report.answers.entry(status).or_default() += 1;
                 if status >= 200 {
-                    for request in end(&text, status, far) {
+                    for request in end(&text, status, far, "UDP") {
                         let _ = socket.send(request.as_bytes()).await;
                     }
                 }

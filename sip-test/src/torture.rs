@@ -1,4 +1,5 @@
-//! Plays a folder of raw messages to a server, each in a datagram, and judges the answers by the folder's index.
+//! Plays a folder of raw messages to a server, each in a datagram or on a connection of its own, and judges the answers by
+//! the folder's index.
 //!
 //! An index line: name, origin, class, kind, allowed answers, what it tests, with tabs between. Allowed is `none`, or a
 //! list of codes and ranges; a code behind `-` is excluded. The bytes lie in `NAME.sip` or `NAME.dat`.
@@ -16,12 +17,19 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::{PhoneError, options, phone::resolve, sip::branch};
+use crate::{
+    PhoneError, options,
+    phone::{resolve, wants_tcp},
+    sip::branch,
+    transport::{Transport, stands_alone},
+};
 
 /// Longest wait for an answer that has to come.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// Longest wait where silence is allowed or wanted.
 const SILENCE: Duration = Duration::from_millis(600);
+/// What a stream may say to a message that does not tell where it ends.
+const REFUSED: [u16; 3] = [400, 413, 513];
 /// Port of a Via that names none.
 const SIP_PORT: u16 = 5060;
 
@@ -44,6 +52,9 @@ pub struct TortureReport {
     pub allowed: String,
     /// Every status that came, provisional ones too.
     pub came: Vec<u16>,
+    /// It went over a stream, and where it ends only its datagram could tell: a stream may refuse it for that, or wait for
+    /// the rest of it.
+    pub datagram_only: bool,
     /// Answer to the OPTIONS after it.
     pub alive: bool,
     pub good: bool,
@@ -126,37 +137,48 @@ pub fn read_torture(folder: &Path) -> Result<Vec<Torture>, TortureError> {
     Ok(all)
 }
 
-/// Sends one message from the port its Via names and asks afterwards whether the server is still there. A call that
-/// comes of it is hung up.
+/// Sends one message from the port its Via names, or on a connection of its own, and asks afterwards whether the server
+/// is still there. A call that comes of it is hung up.
 ///
+/// * `to` — with `;transport=tcp` over TCP.
 /// * `strict` — whatever is not `none` has to be answered.
 ///
 /// # Errors
 /// The address is wrong or the port cannot be opened.
 pub async fn torture(to: &str, message: &Torture, strict: bool) -> Result<TortureReport, PhoneError> {
-    let far = resolve(to).await?;
-    let socket = open(far, via_port(&message.bytes)).await?;
-    let unreachable = |source| PhoneError::Unreachable { far, source };
-    socket.send_to(&message.bytes, far).await.map_err(unreachable)?;
-    let must = strict && !message.allowed.silence_only();
+    let (far, tcp) = (resolve(to).await?, wants_tcp(to));
+    let mut way = if tcp {
+        Transport::open(far, true).await?
+    } else {
+        Transport::udp(open(far, via_port(&message.bytes)).await?, far).await?
+    };
+    let datagram_only = tcp && !stands_alone(&message.bytes);
+    // A server that hangs up in the middle of it has answered before.
+    let _ = way.send(&message.bytes).await;
+    let must = strict && !message.allowed.silence_only() && !datagram_only;
     let until = Instant::now() + if must { PATIENCE } else { SILENCE };
-    let (mut came, mut buffer) = (Vec::new(), vec![0; 65_536]);
-    while let Ok(received) = timeout_at(until, socket.recv_from(&mut buffer)).await {
-        let Ok((length, _)) = received else { continue };
-        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+    let mut came = Vec::new();
+    while let Ok(received) = timeout_at(until, way.receive()).await {
+        let bytes = match received {
+            Ok(bytes) => bytes,
+            Err(_) if tcp => break,
+            Err(_) => continue,
+        };
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let Some(status) = status(&text) else { continue };
         came.push(status);
         if status >= 200 {
-            for request in end(&text, status, far) {
-                socket.send_to(request.as_bytes(), far).await.map_err(unreachable)?;
+            for request in end(&text, status, far, if tcp { "TCP" } else { "UDP" }) {
+                let _ = way.send(request.as_bytes()).await;
             }
             break;
         }
     }
     let alive = options(to).await.is_ok_and(|report| report.status == 200);
-    let good = alive && message.allowed.judge(&came, strict);
+    let refused = datagram_only && came.iter().all(|status| REFUSED.contains(status));
+    let good = alive && (refused || message.allowed.judge(&came, strict));
     let (name, what, allowed) = (message.name.clone(), message.what.clone(), message.allowed.text.clone());
-    Ok(TortureReport { name, what, allowed, came, alive, good })
+    Ok(TortureReport { name, what, allowed, came, datagram_only, alive, good })
 }
 
 /// Answers go to the port in Via. On loopback each message has an address of its own, so that this port is free.
@@ -186,7 +208,9 @@ pub(crate) fn status(text: &str) -> Option<u16> {
 }
 
 /// ACK of a final answer to an INVITE, and BYE if it made a call. The answer is read without any parser.
-pub(crate) fn end(answer: &str, status: u16, far: SocketAddr) -> Vec<String> {
+///
+/// * `over` — as Via names it.
+pub(crate) fn end(answer: &str, status: u16, far: SocketAddr, over: &str) -> Vec<String> {
     let lines = || answer.split("\r\n\r\n").next().unwrap_or_default().lines();
     let header = |name: &str| {
         lines().find_map(|line| {
@@ -211,7 +235,7 @@ pub(crate) fn end(answer: &str, status: u16, far: SocketAddr) -> Vec<String> {
     if status >= 300 {
         return vec![request("ACK", number, &via)];
     }
-    let own = || format!("SIP/2.0/UDP 127.0.0.1:9;branch={};rport", branch());
+    let own = || format!("SIP/2.0/{over} 127.0.0.1:9;branch={};rport", branch());
     let later = number.parse::<u32>().unwrap_or(0).saturating_add(1).to_string();
     vec![request("ACK", number, &own()), request("BYE", &later, &own())]
 }
@@ -249,9 +273,9 @@ mod tests {
         let answer = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP x;branch=z9hG4bKa\r\nFrom: <sip:a@b>;tag=1\r\n\
                       To: <sip:c@d>;tag=2\r\nCall-ID: e\r\nCSeq: 7 INVITE\r\n\r\nv=0\r\n";
         let far = "127.0.0.1:5060".parse().unwrap();
-        let requests = end(answer, 200, far);
+        let requests = end(answer, 200, far, "UDP");
         assert!(requests[0].starts_with("ACK") && requests[1].contains("CSeq: 8 BYE"), "{requests:?}");
-        assert_eq!(end(&answer.replace("INVITE", "OPTIONS"), 200, far).len(), 0);
-        assert_eq!(end(answer, 486, far).len(), 1);
+        assert_eq!(end(&answer.replace("INVITE", "OPTIONS"), 200, far, "UDP").len(), 0);
+        assert_eq!(end(answer, 486, far, "UDP").len(), 1);
     }
 }

@@ -29,7 +29,12 @@ impl Transport {
         }
         let any: SocketAddr = if far.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
         let socket = UdpSocket::bind(any).await.map_err(|source| PhoneError::Socket { at: any, source })?;
-        socket.connect(far).await.map_err(unreachable)?;
+        Self::udp(socket, far).await
+    }
+
+    /// From a port that is open already.
+    pub(crate) async fn udp(socket: UdpSocket, far: SocketAddr) -> Result<Self, PhoneError> {
+        socket.connect(far).await.map_err(|source| PhoneError::Unreachable { far, source })?;
         Ok(Self::Udp { socket, buffer: vec![0; LARGEST].into() })
     }
 
@@ -83,6 +88,21 @@ impl Transport {
     }
 }
 
+/// Whether these bytes say themselves where they end: a head, one length, and as much body as that.
+pub(crate) fn stands_alone(bytes: &[u8]) -> bool {
+    let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let bytes = &bytes[blank..];
+    let Some(head) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+    let text = String::from_utf8_lossy(&bytes[..head]);
+    let lengths = text.lines().filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        matches!(name.trim().to_ascii_lowercase().as_str(), "content-length" | "l")
+            .then(|| value.trim().parse::<usize>())
+    });
+    let lengths: Vec<_> = lengths.collect();
+    matches!(lengths[..], [Ok(length)] if length == bytes.len() - head - 4)
+}
+
 /// Length of the message a stream begins with, once all of it is there.
 fn first_message(heard: &[u8]) -> io::Result<Option<usize>> {
     let too_long = || io::Error::new(io::ErrorKind::InvalidData, "a message of more than 64 KiB");
@@ -115,5 +135,14 @@ mod tests {
         assert_eq!(first_message(&stream[28..]).unwrap(), Some(stream.len() - 28));
         assert_eq!(first_message(b"OPTIONS sip:a SIP/2.0\r\n").unwrap(), None);
         assert!(first_message(b"SIP/2.0 200 OK\r\nContent-Length: 99999999\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn a_message_stands_alone_if_it_says_where_it_ends() {
+        assert!(stands_alone(b"OPTIONS sip:a SIP/2.0\r\nl : 3\r\n\r\nabc"));
+        for other in ["", "l: 2\r\n", "l: 4\r\n", "l: x\r\n", "l: 3\r\nContent-Length: 3\r\n"] {
+            assert!(!stands_alone(format!("OPTIONS sip:a SIP/2.0\r\n{other}\r\nabc").as_bytes()), "{other}");
+        }
+        assert!(!stands_alone(b"OPTIONS sip:a SIP/2.0\r\nl: 0\r\n"), "no end of the head");
     }
 }

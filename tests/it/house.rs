@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fs,
     io::{BufRead, BufReader},
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::OnceLock,
@@ -54,6 +54,27 @@ pub fn models() -> PathBuf {
             fs::canonicalize(folder).expect("the models' folder")
         })
         .clone()
+}
+
+/// An address whose port nobody has, neither over UDP nor over TCP.
+pub fn free_for_both() -> SocketAddr {
+    loop {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let address = socket.local_addr().expect("its address");
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
+/// What sets a process's clock: a library that is loaded before the C library.
+pub fn faketime() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+    let library = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|library| library.exists());
+    if library.is_none() {
+        println!("not run: other clocks; the package faketime is missing (`./dev test` installs it)");
+    }
+    library
 }
 
 /// A schema of its own in the tests' PostgreSQL, as an address; nothing where there is none.

@@ -1,10 +1,8 @@
 //! A phone that does what none should, over UDP and TCP, against the real program.
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
-
 use sip_test::{Misdeed, misbehave};
 
-use crate::house::House;
+use crate::house::{House, free_for_both};
 
 #[tokio::test]
 async fn a_misbehaving_phone_gets_what_it_deserves_and_the_line_goes_on() {
@@ -15,15 +13,4 @@ async fn a_misbehaving_phone_gets_what_it_deserves_and_the_line_goes_on() {
     let outcomes: Vec<_> = outcomes.into_iter().map(|outcome| outcome.expect("a port")).collect();
     let wrong: Vec<_> = outcomes.iter().filter(|outcome| !outcome.good).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
-}
-
-/// An address whose port nobody has, neither over UDP nor over TCP.
-fn free_for_both() -> SocketAddr {
-    loop {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        let address = socket.local_addr().expect("its address");
-        if TcpListener::bind(address).is_ok() {
-            return address;
-        }
-    }
 }

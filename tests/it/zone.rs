@@ -1,11 +1,9 @@
 //! The city's days, whatever zone the server stands in: the real program around midnight in China.
 
-use std::path::PathBuf;
-
 use hotline::{clock::Clock, domain::calendar::instant};
 use serde_json::{Value, json};
 
-use crate::house::House;
+use crate::house::{House, faketime};
 
 /// Behind, at, and ahead of China by so much that each has another day at midnight in China.
 const ZONES: [&str; 3] = ["America/Los_Angeles", "UTC", "Pacific/Kiritimati"];
@@ -62,14 +60,4 @@ async fn dispatched(house: &House) -> Value {
 fn until(moment: &str) -> String {
     let moment = instant(moment.parse().expect("a local time"));
     format!("{:+}", (moment.0 - Clock::system().now().0) / 1000)
-}
-
-/// What sets a process's clock.
-fn faketime() -> Option<PathBuf> {
-    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
-    let library = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|library| library.exists());
-    if library.is_none() {
-        println!("not run: other zones; the package faketime is missing (`./dev test` installs it)");
-    }
-    library
 }
