@@ -75,7 +75,8 @@ pub async fn recover(
             RecordingState::Recording => RecordingState::Failed,
             state => state,
         };
-        queue.call_ended(call.id, started, EndReason::Interrupted, state, None, None).await?;
+        // Not before it began, wherever the clock stands now.
+        queue.call_ended(call.id, started.max(call.started), EndReason::Interrupted, state, None, None).await?;
         tracing::warn!(call.id = %call.id, "a call without an end was closed as interrupted");
     }
     Ok(Recovered { imported, interrupted: open.len(), unfinished })

@@ -1,5 +1,7 @@
 //! Calls: when, who, how they ended, where the recording is.
 
+use std::time::Duration;
+
 use sqlx::FromRow;
 
 use super::{
@@ -294,18 +296,23 @@ impl Store {
         rows.into_iter().map(Row::read).collect()
     }
 
-    /// Calls without an end that began before `before`: their process is gone.
+    /// Calls without an end that began before `before`: their process is gone. So is that of a call from far ahead, since
+    /// when the clock was set back.
     pub async fn open_calls(&self, before: UnixMs) -> Result<Vec<CallRow>, StoreError> {
-        let rows: Vec<Row> = sql("SELECT * FROM calls WHERE ended IS NULL AND started < $1 ORDER BY id")
-            .bind(before.0)
-            .fetch_all(self.readers())
-            .await
-            .map_err(StoreError::at("listing open calls"))?;
+        let rows: Vec<Row> =
+            sql("SELECT * FROM calls WHERE ended IS NULL AND (started < $1 OR started > $2) ORDER BY id")
+                .bind(before.0)
+                .bind((before + AHEAD).0)
+                .fetch_all(self.readers())
+                .await
+                .map_err(StoreError::at("listing open calls"))?;
         rows.into_iter().map(Row::read).collect()
     }
 }
 
 const ONE: &str = "SELECT * FROM calls WHERE id = $1";
+/// Further ahead of each other than this no two machines of a line are.
+const AHEAD: Duration = Duration::from_mins(5);
 
 fn one(row: Result<Option<Row>, sqlx::Error>) -> Result<Option<CallRow>, StoreError> {
     row.map_err(StoreError::at("reading a call"))?.map(Row::read).transpose()

@@ -68,6 +68,17 @@ on_every_database! {
         assert_eq!(test.store.call(call.id).await.expect("a look"), Some(told));
     }
 
+    async fn a_call_without_an_end_is_found_even_if_the_clock_was_set_back_since(test: TestStore) {
+        let call = call(&test);
+        let mut tx = test.store.begin().await.expect("a writer");
+        assert!(tx.add_call(&call).await.expect("added"));
+        tx.commit().await.expect("committed");
+        for (minutes, found) in [(1, 1), (0, 0), (-1, 0), (-60, 1)] {
+            let start = UnixMs(call.started.0 + minutes * 60_000);
+            assert_eq!(test.store.open_calls(start).await.expect("a look").len(), found, "a start {minutes} min later");
+        }
+    }
+
     async fn what_is_not_committed_leaves_nothing(test: TestStore) {
         let call = call(&test);
         let mut tx = test.store.begin().await.expect("a writer");
