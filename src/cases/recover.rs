@@ -230,7 +230,7 @@ mod tests {
         let taken = tokio::time::timeout(Duration::from_secs(20), async {
             let mut taken = Recovered::default();
             while taken.imported == 0 {
-                let more = recover(&queue, &archive, &vault, UnixMs(0)).await.expect("recovered");
+                let more = recover(&queue, &archive, &vault, MONDAY_NINE).await.expect("recovered");
                 taken.imported += more.imported;
                 tokio::task::yield_now().await;
             }
