@@ -20,7 +20,7 @@ const HANDSHAKES: usize = 64;
 /// Greets connections. Cheap to clone; a new certificate shows in all clones.
 #[derive(Clone)]
 pub struct Acceptor {
-    acceptor: TlsAcceptor,
+    inner: TlsAcceptor,
     current: Arc<Current>,
     turns: Arc<Semaphore>,
 }
@@ -46,8 +46,8 @@ impl Acceptor {
             .with_no_client_auth()
             .with_cert_resolver(current.clone());
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        Ok(Self { acceptor, current, turns: Arc::new(Semaphore::new(HANDSHAKES)) })
+        let inner = TlsAcceptor::from(Arc::new(config));
+        Ok(Self { inner, current, turns: Arc::new(Semaphore::new(HANDSHAKES)) })
     }
 
     /// Takes another certificate for connections that begin from now on.
@@ -58,7 +58,7 @@ impl Acceptor {
     /// Greets a new connection. The caller gives up when it takes too long.
     pub async fn greet(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let _turn = self.turns.acquire().await.map_err(io::Error::other)?;
-        self.acceptor.accept(stream).await
+        self.inner.accept(stream).await
     }
 }
 
