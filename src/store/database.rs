@@ -7,7 +7,7 @@ use std::{
 };
 
 use sqlx::{
-    PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -85,7 +85,15 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY)
             .foreign_keys(true);
-        let pool = || SqlitePoolOptions::new().acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None);
+        // Where there is no room SQLite undoes a transaction by itself; the driver goes on to count it as open, and would begin
+        // no other on that connection ever again. The pool closes it and opens another one.
+        let pool = || {
+            let pool = SqlitePoolOptions::new().acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None);
+            pool.before_acquire(|connection, _| {
+                let free = !connection.is_in_transaction();
+                Box::pin(async move { Ok(free) })
+            })
+        };
         let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(opened)?;
         let readers = pool().max_connections(READERS);
         let readers = readers.connect_with(options.pragma("query_only", "ON")).await.map_err(opened)?;

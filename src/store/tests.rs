@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
+    sql::sql,
     testing::{MONDAY_NINE, TestStore, on_every_database, schema},
     *,
 };
@@ -22,6 +23,23 @@ use crate::{
 
 /// A test that needs it has failed.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+#[tokio::test]
+async fn a_database_that_was_full_can_be_written_again_when_there_is_room() {
+    let test = TestStore::sqlite().await;
+    let mut tx = test.store.begin().await.expect("a writer");
+    sql("PRAGMA max_page_count = 1").execute(tx.connection()).await.expect("no page more than there are");
+    tx.commit().await.expect("committed");
+    let mut tx = test.store.begin().await.expect("a writer");
+    let row = CallRow { called: "1".repeat(1_000_000), ..call(&test) };
+    let full = async { tx.add_call(&row).await.map(drop) }.await;
+    drop(tx);
+    assert!(full.is_err(), "no room for a million digits");
+    // The limit was the connection's, so the next one has room.
+    let mut tx = test.store.begin().await.expect("a writer");
+    assert!(tx.add_call(&row).await.expect("room"));
+    tx.commit().await.expect("committed");
+}
 
 on_every_database! {
     async fn a_call_is_kept_from_its_start_to_its_sealed_recording(test: TestStore) {

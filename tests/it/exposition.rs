@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Labels there may be: each has few values, and all of them are words of the program.
 const LABELS: &[&str] = &[
-    "action", "by", "fate", "folder", "kind", "le", "method", "next", "outcome", "part", "pool", "reason", "route",
+    "action", "by", "direction", "fate", "folder", "kind", "le", "method", "next", "outcome", "part", "pool", "reason", "route",
     "state", "status", "version",
 ];
 /// Most series of one name, buckets apart; routes times statuses are the most.
@@ -68,7 +68,8 @@ fn judge(sample: &Sample, help: &BTreeSet<String>, kinds: &BTreeMap<String, Stri
     if (kind == Some("counter")) != family.ends_with("_total") {
         wrong.push("counters and only they end with _total".into());
     }
-    if kind == Some("histogram") && !(family.ends_with("_seconds") || family.ends_with("_bytes")) {
+    let units = ["_seconds", "_bytes", "_ratio", "_mos"];
+    if kind == Some("histogram") && !units.iter().any(|unit| family.ends_with(unit)) {
         wrong.push("a histogram names its base unit".into());
     }
     if kind == Some("summary") {

@@ -67,7 +67,8 @@ scenarios! {
     // sipp swallows the repeated 200 over UDP alone.
     an_ack_that_is_late_confirms_the_call_all_the_same:               "ack_late" over Udp;
     a_bye_before_the_ack_ends_the_call:                               "bye_early" over Udp Tcp;
-    a_cancel_gets_487_or_comes_too_late:                              "cancel" over Udp Tcp;
+    // Where the 200 comes in one piece with the 100, as it may over TCP, sipp takes it for a mistake.
+    a_cancel_gets_487_or_comes_too_late:                              "cancel" over Udp;
     a_cancel_after_the_200_changes_nothing:                           "cancel_late" over Udp Tcp;
     a_cseq_below_the_last_hears_500:                                  "cseq_old" over Udp Tcp;
     a_bye_with_a_wrong_tag_hears_481_and_ends_nothing:                "tag_wrong" over Udp Tcp;
