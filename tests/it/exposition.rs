@@ -4,8 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Labels there may be: each has few values, and all of them are words of the program.
 const LABELS: &[&str] = &[
-    "action", "by", "direction", "fate", "folder", "kind", "le", "method", "next", "outcome", "part", "pool", "reason", "route",
-    "state", "status", "version",
+    "action",
+    "by",
+    "direction",
+    "fate",
+    "folder",
+    "kind",
+    "le",
+    "method",
+    "next",
+    "outcome",
+    "part",
+    "pool",
+    "reason",
+    "route",
+    "state",
+    "status",
+    "version",
 ];
 /// Most series of one name, buckets apart; routes times statuses are the most.
 const SERIES: usize = 400;

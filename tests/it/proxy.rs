@@ -132,7 +132,9 @@ async fn each_rule_that_a_proxy_leaves_to_the_line_holds_through_kamailio() {
     // Over what the caller speaks, and over what the proxy goes on; between the two it stands in the Route twice.
     for (caller, onwards) in [(Over::Udp, Over::Udp), (Over::Tcp, Over::Tcp), (Over::Tcp, Over::Udp)] {
         let proxy = Proxy::before(&house, onwards).await;
-        let runs = stream::iter(RULES).map(|rule| Sipp::new(rule, caller, proxy.address).run());
+        // For sipp over TCP see the table of `sipp`.
+        let rules = RULES.into_iter().filter(|rule| caller == Over::Udp || *rule != "cancel");
+        let runs = stream::iter(rules).map(|rule| Sipp::new(rule, caller, proxy.address).run());
         let played: Vec<_> = runs.buffer_unordered(AT_ONCE).collect().await;
         let wrong: Vec<_> = played.iter().filter_map(sipp::Played::problem).collect();
         assert!(wrong.is_empty(), "{caller:?}, then {onwards:?}:\n{}", wrong.join("\n"));
