@@ -36,7 +36,7 @@ const ACCEPT: &str = "application/sdp, application/rs-metadata, application/rs-m
 pub struct Forks {
     /// Trusted networks: an address, and how many of its first bits count. Empty: nobody.
     pub sources: Vec<(IpAddr, u8)>,
-    /// Extensions of seats; see [`Rule::seats`].
+    /// Extensions of seats; `8???` stands for four digits that begin with 8.
     pub seats: Vec<String>,
 }
 
