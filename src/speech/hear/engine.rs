@@ -18,8 +18,14 @@ const MARGIN_STEPS: u32 = 128;
 const ALL_STEPS: u32 = 1500;
 /// whisper.cpp wants at least a second.
 const LEAST_SAMPLES: usize = MODEL_RATE as usize;
+/// Tokens a second of sound may give. People say up to eight characters a second, of one to three tokens each; a model that
+/// writes more has lost its way and would go on to the end of its memory, six times over.
+const TOKENS_PER_SECOND: f32 = 20.0;
 /// Prompt tokens at most; half of the text context is the prompt's.
 const MOST_PROMPT_TOKENS: usize = 224;
+
+/// whisper.cpp's word for no bound of our own on the tokens.
+const UNBOUND: i32 = 0;
 
 /// The model's weights and the voice detector, loaded once.
 pub(super) struct Engine {
@@ -99,20 +105,29 @@ impl Engine {
     ///
     /// * `sound` — 16 kHz, -1 to 1, at most 30 seconds.
     pub(super) fn decode(&mut self, sound: Vec<f32>) -> Result<Decoded, SpeechError> {
-        let window = audio_context(sound.len());
-        self.decode_within(window, sound)
+        let (window, tokens) = (audio_context(sound.len()), most_tokens(sound.len()));
+        self.decode_within(window, tokens, sound)
     }
 
-    /// Reads sound of any length with the whole window of 30 seconds.
+    /// Reads one utterance with no bound but whisper.cpp's own: the baseline of [`Engine::decode`].
+    ///
+    /// * `sound` — 16 kHz, -1 to 1, at most 30 seconds.
+    pub(super) fn decode_raw(&mut self, sound: Vec<f32>) -> Result<Decoded, SpeechError> {
+        let window = audio_context(sound.len());
+        self.decode_within(window, UNBOUND, sound)
+    }
+
+    /// Reads sound of any length with the whole window of 30 seconds, as whisper.cpp does by itself.
     ///
     /// * `sound` — 16 kHz, -1 to 1.
     pub(super) fn decode_whole(&mut self, sound: Vec<f32>) -> Result<Decoded, SpeechError> {
-        self.decode_within(audio_context(usize::MAX), sound)
+        self.decode_within(audio_context(usize::MAX), UNBOUND, sound)
     }
 
-    fn decode_within(&mut self, window: i32, mut sound: Vec<f32>) -> Result<Decoded, SpeechError> {
+    fn decode_within(&mut self, window: i32, tokens: i32, mut sound: Vec<f32>) -> Result<Decoded, SpeechError> {
         let mut parameters = self.parameters.clone();
         parameters.set_audio_ctx(window);
+        parameters.set_max_tokens(tokens);
         parameters.set_tokens(&self.prompt);
         if sound.len() < LEAST_SAMPLES {
             sound.resize(LEAST_SAMPLES, 0.0);
@@ -177,6 +192,12 @@ fn audio_context(samples: usize) -> i32 {
     i32::try_from((steps + MARGIN_STEPS).next_multiple_of(8).min(ALL_STEPS)).unwrap_or(1500)
 }
 
+/// What may be written for sound of this length.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "at most 30 s of samples")]
+fn most_tokens(samples: usize) -> i32 {
+    (samples.max(LEAST_SAMPLES) as f32 / MODEL_RATE as f32 * TOKENS_PER_SECOND).ceil() as i32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,5 +207,12 @@ mod tests {
         assert_eq!(audio_context(16_000), 184);
         assert_eq!(audio_context(160_000), 632);
         assert_eq!(audio_context(480_000), 1500);
+    }
+
+    #[test]
+    fn a_model_that_never_ends_is_stopped_by_the_length_of_what_was_said() {
+        assert_eq!(most_tokens(0), 20);
+        assert_eq!(most_tokens(40_000), 50);
+        assert_eq!(most_tokens(480_000), 600);
     }
 }

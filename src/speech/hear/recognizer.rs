@@ -111,10 +111,10 @@ impl Recognizer {
         Ok(utterances)
     }
 
-    /// Reads a piece of sound as it is: no detector, no guards.
+    /// The bare model on a piece of sound: no detector, no guards, no bound but its own.
     pub fn read(&mut self, pcm: &[i16], rate: u32) -> Result<String, SpeechError> {
         let sound = Upsampler::new(rate)?.convert(pcm)?;
-        Ok(self.engine.decode(sound)?.text)
+        Ok(self.engine.decode_raw(sound)?.text)
     }
 
     /// The sound of the utterances that [`Recognizer::hear`] reads of one side, as the model takes it: what the bare model
@@ -128,7 +128,7 @@ impl Recognizer {
 
     /// The bare model on sound from [`Recognizer::cut`].
     pub fn read_bare(&mut self, sound: Vec<f32>) -> Result<(), SpeechError> {
-        self.engine.decode(sound).map(drop)
+        self.engine.decode_raw(sound).map(drop)
     }
 
     /// The bare model on a whole side, in windows of 30 seconds as whisper.cpp itself cuts them.
