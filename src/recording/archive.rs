@@ -110,17 +110,24 @@ impl Archive {
         if self.growing().contains_key(&call) {
             return Err(RecordingError::Twice(call));
         }
-        let path = seal::spool_wav(&self.0.spool, call);
-        let file = blocking(move || {
-            SpoolFile::create(path.clone()).map_err(|source| match source.kind() {
+        let (path, sidecar) = (seal::spool_wav(&self.0.spool, call), seal::spool_json(&self.0.spool, call));
+        let spool = self.0.spool.clone();
+        let early = Box::new(Early::new(facts));
+        // Both are there before the 200: whoever was answered is known after a crash, however busy the disk is.
+        let (file, early, sidecar) = blocking(move || {
+            let file = SpoolFile::create(path.clone()).map_err(|source| match source.kind() {
                 io::ErrorKind::AlreadyExists => RecordingError::Twice(call),
-                _ => RecordingError::File { path, source },
-            })
+                _ => RecordingError::File { path: path.clone(), source },
+            })?;
+            if let Err(source) = writer::write_sidecar(&sidecar, &early) {
+                // Else the next start would take it for the recording of a call that was answered.
+                let _ = seal::remove(&spool, call);
+                return Err(RecordingError::File { path: sidecar, source });
+            }
+            Ok((file, early, sidecar))
         })
         .await?;
         let (done, waits) = watch::channel(None);
-        let sidecar = seal::spool_json(&self.0.spool, call);
-        let early = Box::new(Early::new(facts));
         let open = Message::Open { early, sidecar, file: Box::new(file), done };
         self.0.writer.send(open).map_err(|_| RecordingError::Stopped)?;
         let (turn, closing) = (tokio::sync::Mutex::default(), OnceLock::new());

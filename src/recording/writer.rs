@@ -5,8 +5,8 @@
 
 use std::{
     collections::HashMap,
-    fs,
-    path::PathBuf,
+    fs, io,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -32,6 +32,7 @@ pub enum Block {
 
 /// What a tap or the archive tells the writer. Messages of one call come in order.
 pub enum Message {
+    /// Both files are there.
     Open {
         early: Box<Early>,
         sidecar: PathBuf,
@@ -95,8 +96,7 @@ pub fn run(messages: &Receiver<Message>, waiting: &AtomicUsize) {
         match message {
             Message::Open { early, sidecar, file, done } => {
                 let call = early.facts.call;
-                let mut new = Growing { early: *early, sidecar, file: *file, dropped: 0, trouble: None, done };
-                new.write_sidecar();
+                let new = Growing { early: *early, sidecar, file: *file, dropped: 0, trouble: None, done };
                 growing.insert(call, new);
                 count(growing.len());
             }
@@ -159,10 +159,7 @@ impl Growing {
     }
 
     fn write_sidecar(&mut self) {
-        let result = serde_json::to_vec_pretty(&self.early)
-            .map_err(std::io::Error::other)
-            .and_then(|json| replace(&self.sidecar, &json));
-        if let Err(error) = result {
+        if let Err(error) = write_sidecar(&self.sidecar, &self.early) {
             self.note_trouble(&format!("writing {}: {error}", self.sidecar.display()));
         }
     }
@@ -181,14 +178,14 @@ fn count(growing: usize) {
     metrics::gauge!("hotline_recordings_growing").set(u32::try_from(growing).unwrap_or(u32::MAX));
 }
 
-/// Puts a small file in place of another so that a crash leaves the old or the new one.
-fn replace(path: &PathBuf, bytes: &[u8]) -> std::io::Result<()> {
+/// Writes what is known about a call so that a crash leaves the old or the new sidecar.
+pub fn write_sidecar(path: &Path, early: &Early) -> io::Result<()> {
     let part = path.with_extension("json.part");
-    fs::write(&part, bytes)?;
+    fs::write(&part, serde_json::to_vec_pretty(early)?)?;
     fs::rename(&part, path)
 }
 
 /// Starts the writer thread.
-pub fn start(messages: Receiver<Message>, waiting: Arc<AtomicUsize>) -> std::io::Result<()> {
+pub fn start(messages: Receiver<Message>, waiting: Arc<AtomicUsize>) -> io::Result<()> {
     std::thread::Builder::new().name("recording".into()).spawn(move || run(&messages, &waiting)).map(drop)
 }
