@@ -93,7 +93,7 @@ pub(super) async fn keep(
             }
             Note::Told(facts) => {
                 row = row.forked(facts.fork.as_ref());
-                row.caller_hash = facts.caller.as_ref().and_then(|caller| vault.fingerprint(caller.reveal()));
+                row.caller_hash = facts.caller_hash(vault);
                 (row.caller, row.called) = (facts.caller, facts.called);
                 if known {
                     owed = presence.note(told(store, &row).await).is_none();

@@ -54,7 +54,7 @@ pub(super) async fn call(
     };
     let origin = facts.fork.as_ref().map_or(Origin::Line, Fork::origin).name();
     info!(call.id = %id, called = facts.called, caller = ?facts.caller, origin, "call came in");
-    let hash = facts.caller.as_ref().and_then(|caller| parts.vault.fingerprint(caller.reveal()));
+    let hash = facts.caller_hash(&parts.vault);
     let row = CallRow::begun(id, Direction::Inbound, facts.caller.clone(), facts.called.clone(), started);
     let row = row.found_by(hash).forked(facts.fork.as_ref());
     let (notes, receiver) = mpsc::channel(NOTES);

@@ -157,7 +157,7 @@ async fn take(queue: &Queue, vault: &Vault, sealed: Sealed) -> Result<bool, Reco
     }
     if known.is_none() {
         let facts = sealed.facts;
-        let hash = facts.caller.as_ref().and_then(|caller| vault.fingerprint(caller.reveal()));
+        let hash = facts.caller_hash(vault);
         let row = CallRow::begun(id, facts.direction, facts.caller, facts.called, facts.started).found_by(hash);
         let row = row.forked(facts.fork.as_ref());
         let mut tx = queue.store().begin().await?;

@@ -435,18 +435,10 @@ impl Inbound {
 }
 
 impl Remote {
-    /// Takes up keys; counters go on as long as a key stays the same.
+    /// Takes up the keys of both directions.
     fn secure(&mut self, media: &RemoteMedia) {
-        let Some(srtp) = &media.srtp else {
-            (self.opener, self.sealer) = (None, None);
-            return;
-        };
-        if self.opener.as_ref().is_none_or(|opener| *opener.key() != srtp.theirs) {
-            self.opener = Some(Opener::new(srtp.theirs));
-        }
-        if self.sealer.as_ref().is_none_or(|sealer| *sealer.key() != srtp.ours) {
-            self.sealer = Some(Sealer::new(srtp.ours));
-        }
+        Sealer::follow(&mut self.sealer, media.srtp.as_ref().map(|srtp| srtp.ours));
+        Opener::follow(&mut self.opener, media.srtp.as_ref().map(|srtp| srtp.theirs));
     }
 
     /// Where our RTCP goes, and whether it leaves from the RTCP port.

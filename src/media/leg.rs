@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    LegStats, MediaCommand, MediaEvent, RemoteMedia,
+    LegStats, MediaCommand, MediaEvent,
     inbound::{Inbound, News, Report},
     recorder::Recorder,
     report::{Identity, Sending},
@@ -91,7 +91,7 @@ impl Leg {
         match command {
             MediaCommand::Connect(media) => {
                 self.sender.start(at);
-                self.secure(&media);
+                Sealer::follow(&mut self.sealer, media.srtp.as_ref().map(|srtp| srtp.ours));
                 self.inbound.connect(media, at, &mut self.recorder);
                 self.pass_on();
             }
@@ -203,15 +203,6 @@ impl Leg {
     pub fn stats(&self) -> LegStats {
         let (heard, reported) = (self.inbound.stats(), self.inbound.reported());
         LegStats { heard, reported, sent: self.sent, send_failed: self.send_failed }
-    }
-
-    /// Takes up our key; the counters go on as long as it stays the same.
-    fn secure(&mut self, media: &RemoteMedia) {
-        match &media.srtp {
-            None => self.sealer = None,
-            Some(srtp) if self.sealer.as_ref().is_some_and(|sealer| *sealer.key() == srtp.ours) => {}
-            Some(srtp) => self.sealer = Some(Sealer::new(srtp.ours)),
-        }
     }
 
     /// Hands on what the stream has to tell.

@@ -77,9 +77,11 @@ impl Opener {
         Self { key, rtp, rtcp, sources: [None; SOURCES], next: 0 }
     }
 
-    /// The key it was made with.
-    pub const fn key(&self) -> &SrtpKey {
-        &self.key
+    /// Takes up a key; the counters go on as long as it stays the same.
+    pub fn follow(held: &mut Option<Self>, key: Option<SrtpKey>) {
+        if held.as_ref().map(|it| it.key) != key {
+            *held = key.map(Self::new);
+        }
     }
 
     /// Checks and decrypts an RTP packet in place.
@@ -144,9 +146,11 @@ impl Sealer {
         Self { key, rtp, rtcp, last: None, index: 0 }
     }
 
-    /// The key it was made with.
-    pub const fn key(&self) -> &SrtpKey {
-        &self.key
+    /// Takes up a key; the counters go on as long as it stays the same.
+    pub fn follow(held: &mut Option<Self>, key: Option<SrtpKey>) {
+        if held.as_ref().map(|it| it.key) != key {
+            *held = key.map(Self::new);
+        }
     }
 
     /// Encrypts an RTP packet of ours and adds its tag.
@@ -444,7 +448,7 @@ mod tests {
     #[test]
     fn keys_are_not_printed() {
         let (sealer, opener) = pair();
-        let text = format!("{sealer:?} {opener:?} {:?}", sealer.key());
+        let text = format!("{sealer:?} {opener:?} {:?}", sealer.key);
         assert!(text.contains("HmacSha1_80") && !text.contains("225") && !text.contains("e1"), "{text}");
     }
 

@@ -10,6 +10,7 @@ use crate::{
         transcript::Channel,
     },
     telemetry::Private,
+    vault::Vault,
 };
 
 /// What is known when a call begins; kept in the spool at once, so that a crash leaves who called.
@@ -26,6 +27,13 @@ pub struct CallFacts {
     /// What the switch said that forked the call to us; nothing of a call that the line answered itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fork: Option<Fork>,
+}
+
+impl CallFacts {
+    /// What the caller is found by: the keyed hash of the number; nothing while the keys are away.
+    pub fn caller_hash(&self, vault: &Vault) -> Option<String> {
+        self.caller.as_ref().and_then(|caller| vault.fingerprint(caller.reveal()))
+    }
 }
 
 /// How a call ended.
