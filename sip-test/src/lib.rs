@@ -27,7 +27,13 @@ mod srtp;
 mod torture;
 mod transport;
 
-use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 
@@ -83,6 +89,8 @@ pub struct CallSpec {
     /// Offers sealed media alone (SRTP with keys in the offer).
     pub srtp: bool,
     pub faults: Faults,
+    /// Told the moment of the 200, for those who do not wait for the end of the call.
+    pub answered: Option<Arc<OnceLock<Instant>>>,
 }
 
 impl CallSpec {
@@ -107,6 +115,7 @@ impl CallSpec {
             withhold_ack: false,
             srtp: false,
             faults: Faults::default(),
+            answered: None,
         }
     }
 

@@ -205,8 +205,11 @@ impl Phone {
                                 dialog.to = message.header("To").unwrap_or_default().into();
                                 self.send(&dialog.request("ACK", self.cseq, &own, &[], "")).await?;
                             }
-                            let setup_ms = ms(began.elapsed());
-                            return Ok(Rang { answer: message, at: Instant::now(), ringing, cancelled, setup_ms });
+                            let (at, setup_ms) = (Instant::now(), ms(began.elapsed()));
+                            if let Some(answered) = self.spec.answered.as_ref().filter(|_| status < 300) {
+                                let _ = answered.set(at.into_std());
+                            }
+                            return Ok(Rang { answer: message, at, ringing, cancelled, setup_ms });
                         }
                     }
                 }

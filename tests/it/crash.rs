@@ -5,7 +5,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Duration,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
 };
 
 use hotline::clock::Clock;
@@ -15,6 +16,7 @@ use sip_test::audio::{self, Side};
 use crate::{
     exposition::{self, Sample},
     house::House,
+    stalls::Stalls,
 };
 
 /// Callers at each moment. The first hangs up after two seconds, so that a moment may also hit sealing, hearing, drafting.
@@ -23,13 +25,17 @@ const CALLERS: usize = 4;
 const SHORT: usize = 16_000;
 /// A sample of speech, not of the room.
 const LOUD: u16 = 2_000;
-/// Sound that may be lost, ms: the recorder writes once a second; and half of one for a machine that is busy.
-const LOST: i64 = 1_500;
+/// Sound that may be lost.
+const LOST: Duration = Duration::from_secs(1);
 
 struct Dialled {
     from: String,
-    at: i64,
-    killed: i64,
+    /// When the caller heard our 200.
+    answered: Arc<OnceLock<Instant>>,
+    /// From there to the end of the line.
+    talked: Option<Duration>,
+    /// What the machine itself stood still of it.
+    stalled: Duration,
 }
 
 #[tokio::test]
@@ -50,38 +56,44 @@ async fn a_line_killed_at_random_moments_loses_at_most_a_second_of_each_call_and
     let said = &said[first..];
 
     let mut house = House::open();
+    let stalls = Stalls::watch(house.folder());
     let mut dialled = Vec::new();
     for _ in 0..moments {
-        let mut phones = Vec::new();
+        let (first, mut phones) = (dialled.len(), Vec::new());
         for caller in 0..CALLERS {
             let from = format!("1380635{:04}", dialled.len());
+            let answered = Arc::new(OnceLock::new());
             let words = if caller == 0 { &said[..SHORT] } else { said };
-            phones.push(tokio::spawn(sip_test::call(house.citizen(&from).playing(words.to_vec()))));
-            dialled.push(Dialled { from, at: clock.now().0, killed: 0 });
+            let mut spec = house.citizen(&from).playing(words.to_vec());
+            spec.answered = Some(Arc::clone(&answered));
+            phones.push(tokio::spawn(sip_test::call(spec)));
+            dialled.push(Dialled { from, answered, talked: None, stalled: Duration::ZERO });
             tokio::time::sleep(Duration::from_millis(random(300))).await;
         }
         // The moment itself; nothing is waited for.
         tokio::time::sleep(Duration::from_millis(random(3_500))).await;
-        let killed = clock.now().0;
+        let killed = clock.instant();
         house.kill();
         phones.iter().for_each(tokio::task::JoinHandle::abort);
-        dialled.iter_mut().filter(|it| it.killed == 0).for_each(|it| it.killed = killed);
+        let stalled = stalls.of_the_last(2 * LOST);
+        for it in &mut dialled[first..] {
+            it.talked = it.answered.get().map(|answered| killed.saturating_duration_since(*answered));
+            it.stalled = stalled;
+        }
         house.start();
     }
 
     let calls = house.until("end to all the work", async || settled(&house).await).await;
     let missed = by_call(&all(&house, "/api/v1/callbacks?kind=missed").await);
-    let mut interrupted = 0;
-    for Dialled { from, at, killed } in &dialled {
+    let (mut interrupted, mut most) = (0, Duration::ZERO);
+    for Dialled { from, talked, stalled, .. } in &dialled {
         let tail = &from[from.len() - 4..];
         let same: Vec<_> =
             calls.iter().filter(|call| call["caller"].as_str().is_some_and(|it| it.ends_with(tail))).collect();
-        if same.is_empty() && killed - at < LOST {
+        if same.is_empty() && talked.is_none() {
             continue;
         }
-        let [call] = same.as_slice() else {
-            panic!("{} calls of {from}, who rang {} ms before the end", same.len(), killed - at)
-        };
+        let [call] = same.as_slice() else { panic!("{} calls of {from}, who was answered: {talked:?}", same.len()) };
         let listed = missed.get(&text(call, "id")).copied().unwrap_or(0);
         assert!(call["case_id"].is_string() || listed == 1, "drafted or on the call-back list: {call}");
         if call["end_reason"] != "interrupted" {
@@ -89,15 +101,16 @@ async fn a_line_killed_at_random_moments_loses_at_most_a_second_of_each_call_and
         }
         interrupted += 1;
         assert_eq!(listed, 1, "on the call-back list, once: {call}");
-        let Some(answered) = call["answered"].as_str() else { continue };
-        let talked = killed - answered.parse::<jiff::Timestamp>().expect("a time").as_millisecond();
-        if talked > LOST {
-            let kept =
-                call["recording_ms"].as_i64().unwrap_or_else(|| panic!("nothing of {talked} ms is left: {call}"));
-            assert!(talked - kept <= LOST, "{kept} of {talked} ms are left: {call}");
-        }
+        let Some(talked) = talked else { continue };
+        let kept = Duration::from_millis(call["recording_ms"].as_u64().unwrap_or(0));
+        let lost = talked.saturating_sub(kept);
+        assert!(
+            lost <= LOST + *stalled,
+            "{lost:?} of {talked:?} are lost; the machine stood still {stalled:?}: {call}"
+        );
+        most = most.max(lost);
     }
-    println!("{} callers, {interrupted} interrupted, {} calls", dialled.len(), calls.len());
+    println!("{} callers, {interrupted} interrupted, {} calls, at most {most:?} lost", dialled.len(), calls.len());
     assert!(interrupted > dialled.len() / 4, "the moments hit calls");
 
     let cases = all(&house, "/api/v1/cases").await;

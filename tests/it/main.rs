@@ -26,6 +26,7 @@ mod samples;
 mod sipp;
 mod siprec;
 mod speech;
+mod stalls;
 mod stepped;
 mod telemetry;
 mod torture;
