@@ -183,15 +183,17 @@ fn year(year: i16) -> impl Strategy<Value = Days> {
 fn plan((year, off, worked): Days, weekend: &[i8]) -> YearPlan {
     let day = |offset: u16| Date::constant(year, 1, 1).checked_add(jiff::Span::new().days(offset)).expect("a day");
     let is_off = |day: Date| weekend.contains(&day.weekday().to_monday_one_offset());
+    let weekdays = |days: &[Date]| days.iter().filter(|day| !is_off(**day)).count();
     let mut days: Vec<Date> = [(1, 1), (5, 1), (10, 1)].map(|(month, day)| Date::constant(year, month, day)).into();
     for date in off.into_iter().map(day) {
-        if !days.contains(&date) && days.iter().filter(|day| !is_off(**day)).count() < 18 {
+        if !days.contains(&date) && weekdays(&days) < 18 {
             days.push(date);
         }
     }
     let mut makeups: Vec<Date> = Vec::new();
     for date in worked.into_iter().map(day) {
-        if is_off(date) && !days.contains(&date) && !makeups.contains(&date) && makeups.len() < 6 {
+        let plausible = weekdays(&days) > makeups.len() + 10;
+        if is_off(date) && !days.contains(&date) && !makeups.contains(&date) && makeups.len() < 6 && plausible {
             makeups.push(date);
         }
     }
