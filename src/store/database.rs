@@ -20,6 +20,8 @@ const READERS: u32 = 8;
 const CONNECTIONS: u32 = 24;
 /// How long a writer waits for another process (a second `hotline` command) before it gives up.
 const BUSY: Duration = Duration::from_secs(10);
+/// How long until a file that another process holds for itself is tried again.
+const AGAIN: Duration = Duration::from_millis(20);
 /// How long a task waits for a connection of the pool.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// PostgreSQL that gives no connection for so long is away: who asks hears so before their own patience ends.
@@ -50,6 +52,27 @@ pub(super) enum Database {
 pub(super) enum Writing {
     Sqlite(Transaction<'static, Sqlite>),
     Postgres(Transaction<'static, Postgres>),
+}
+
+/// Opens the first connection to a file. The one statement of it that needs the file for itself turns the journal to WAL, and
+/// for that one SQLite answers "locked" at once, whatever `busy_timeout` says: two that start together both wait here instead.
+async fn patiently<F>(open: impl Fn() -> F) -> Result<SqlitePool, sqlx::Error>
+where
+    F: Future<Output = Result<SqlitePool, sqlx::Error>>,
+{
+    let last = tokio::time::Instant::now() + BUSY;
+    loop {
+        match open().await {
+            Err(error) if is_locked(&error) && tokio::time::Instant::now() < last => tokio::time::sleep(AGAIN).await,
+            answer => return answer,
+        }
+    }
+}
+
+/// SQLite's own number of it (`SQLITE_BUSY`, or an extended form of it).
+fn is_locked(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<i32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
 }
 
 /// Where a database is, for people: a file, or host and name. Never a password.
@@ -94,7 +117,8 @@ impl Database {
                 Box::pin(async move { Ok(free) })
             })
         };
-        let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(opened)?;
+        let first = || pool().max_connections(1).connect_with(options.clone());
+        let writer = patiently(first).await.map_err(opened)?;
         let readers = pool().max_connections(READERS);
         let readers = readers.connect_with(options.pragma("query_only", "ON")).await.map_err(opened)?;
         Ok(Self::Sqlite { writer, readers })
