@@ -15,7 +15,7 @@ use sip_test::audio::{self, Side};
 
 use crate::{
     exposition::{self, Sample},
-    house::House,
+    house::{House, PATIENCE},
     stalls::Stalls,
 };
 
@@ -83,7 +83,9 @@ async fn a_line_killed_at_random_moments_loses_at_most_a_second_of_each_call_and
         house.start();
     }
 
-    let calls = house.until("end to all the work", async || settled(&house).await).await;
+    // Each moment leaves calls to be heard.
+    let patience = PATIENCE + Duration::from_secs(15 * moments);
+    let calls = house.until_within(patience, "end to all the work", async || settled(&house).await).await;
     let missed = by_call(&all(&house, "/api/v1/callbacks?kind=missed").await);
     let (mut interrupted, mut most) = (0, Duration::ZERO);
     for Dialled { from, talked, stalled, .. } in &dialled {

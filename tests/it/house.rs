@@ -331,8 +331,13 @@ impl House {
     }
 
     /// Looks again and again until `look` finds something.
-    pub async fn until<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-        let found = tokio::time::timeout(PATIENCE, async {
+    pub async fn until<T>(&self, what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+        self.until_within(PATIENCE, what, look).await
+    }
+
+    /// The same, for what is so much work that it takes longer.
+    pub async fn until_within<T>(&self, patience: Duration, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+        let found = tokio::time::timeout(patience, async {
             loop {
                 if let Some(found) = look().await {
                     return found;
@@ -340,7 +345,7 @@ impl House {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         });
-        found.await.unwrap_or_else(|_| panic!("no {what} within {PATIENCE:?}\n{}", self.log()))
+        found.await.unwrap_or_else(|_| panic!("no {what} within {patience:?}\n{}", self.log()))
     }
 
     /// A citizen who is about to dial 12345.
