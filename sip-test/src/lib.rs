@@ -23,7 +23,9 @@ mod reports;
 mod rtp;
 mod sdp;
 mod sip;
+mod sound;
 mod srtp;
+mod timers;
 mod torture;
 mod transport;
 
