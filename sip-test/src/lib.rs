@@ -13,6 +13,7 @@
 //! Everything ends: a call takes at most its own length and [`GRACE`].
 
 pub mod audio;
+pub mod digest;
 mod fork;
 mod fuzz;
 pub mod load;

@@ -10,7 +10,7 @@ use tokio::{
 use crate::{
     CallReport, CallSpec, EndedBy, Faults, GRACE, OptionsReport, PhoneError,
     audio::{self, Codec, RATE},
-    rtp::{Listener, Talker, events},
+    rtp::{Listener, Talker, after_silence, events},
     sdp::{self, FarMedia},
     sip::{Dialog, Message, branch, token},
     sound::{Event, Sound, TICK},
@@ -32,8 +32,7 @@ pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE,
 pub async fn call(spec: CallSpec) -> Result<CallReport, PhoneError> {
     let far = resolve(&spec.to).await?;
     let keys = events(&spec.keys).map_err(PhoneError::Key)?;
-    let mut pcm = vec![0; usize::try_from(spec.lead_in.as_millis()).unwrap_or(0).min(600_000) * 8];
-    pcm.extend(&spec.play);
+    let pcm = after_silence(spec.lead_in, &spec.play);
     // Codec and payload type are settled with the answer.
     let talker = Talker::new(pcm, Codec::Alaw, None, keys, spec.faults);
     let length = spec.hang_up_after.unwrap_or(TICK * u32::try_from(talker.ticks()).unwrap_or(u32::MAX / 64));

@@ -278,6 +278,13 @@ impl Track {
     }
 }
 
+/// A sound with silence before it, at most ten minutes of it.
+pub(crate) fn after_silence(lead_in: Duration, sound: &[i16]) -> Vec<i16> {
+    let mut pcm = vec![0; usize::try_from(lead_in.as_millis()).unwrap_or(0).min(600_000) * 8];
+    pcm.extend(sound);
+    pcm
+}
+
 const KEYS: &[u8; 16] = b"0123456789*#ABCD";
 
 /// Events of a row of keys; the first that is no key is the error.

@@ -10,7 +10,7 @@ use tokio::{
 use crate::{
     PhoneError,
     reports::Reports,
-    rtp::{Listener, Talker},
+    rtp::{self, Listener, Talker, Track},
     sdp::FarMedia,
     srtp::Srtp,
 };
@@ -43,6 +43,8 @@ pub(crate) struct Sound {
     tick: usize,
     pub(crate) packets_sent: u64,
     pub(crate) packets_received: u64,
+    /// Which of them never came.
+    pub(crate) track: Track,
     pub(crate) reports: Reports,
     pub(crate) on_the_wire: Vec<i16>,
     buffers: [Box<[u8]>; 2],
@@ -78,6 +80,7 @@ impl Sound {
             tick: 0,
             packets_sent: 0,
             packets_received: 0,
+            track: Track::default(),
             reports: Reports::default(),
             on_the_wire: Vec::new(),
             buffers: [vec![0; 2_048].into(), vec![0; 2_048].into()],
@@ -138,13 +141,15 @@ impl Sound {
 
     fn hear(&mut self, length: usize) {
         let datagram = &self.buffers[0][..length];
-        let opened = match &mut self.seal {
-            None => Some(datagram.to_vec()),
-            Some(seal) => seal.open(datagram),
+        let packet = match &mut self.seal {
+            None => datagram.to_vec(),
+            Some(seal) => seal.open(datagram).unwrap_or_default(),
         };
-        let since = self.start.elapsed();
-        if opened.is_some_and(|packet| self.listener.hear(&packet, since, self.keys_as)) {
+        if self.listener.hear(&packet, self.start.elapsed(), self.keys_as)
+            && let Some((_, _, ssrc, _)) = rtp::parse(&packet)
+        {
             self.packets_received += 1;
+            self.track.note(ssrc, u16::from_be_bytes([packet[2], packet[3]]));
         }
     }
 

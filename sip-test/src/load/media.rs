@@ -427,6 +427,7 @@ mod tests {
             codec: Codec::Alaw,
             telephone_event: None,
             listens: true,
+            speaks: true,
             key: None,
         };
         let tracks = Arc::new(Tracks::new(&[]));
