@@ -57,7 +57,8 @@ impl Challenge {
             return None;
         }
         let pairs = pairs(rest);
-        let find = |name: &str| pairs.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, v)| v.clone());
+        let find =
+            |name: &str| pairs.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, v)| v.clone());
         Some(Self {
             realm: find("realm")?,
             nonce: find("nonce")?,
@@ -70,7 +71,8 @@ impl Challenge {
 
     /// Whether a phone can answer it: an algorithm it knows, and `auth` where qop stands.
     pub fn known(&self) -> Option<Algorithm> {
-        let auth = self.qop.as_ref().is_none_or(|qop| qop.split(',').any(|one| one.trim().eq_ignore_ascii_case("auth")));
+        let auth =
+            self.qop.as_ref().is_none_or(|qop| qop.split(',').any(|one| one.trim().eq_ignore_ascii_case("auth")));
         Algorithm::named(&self.algorithm).filter(|_| auth)
     }
 }
@@ -189,7 +191,8 @@ mod tests {
 
     #[test]
     fn a_challenge_is_read_with_its_commas_and_what_cannot_be_answered_is_known() {
-        let read = Challenge::parse("digest realm=\"a, \\\"b\\\"\",nonce=\"n=1\" , stale=TRUE, algorithm=sha-256").unwrap();
+        let read =
+            Challenge::parse("digest realm=\"a, \\\"b\\\"\",nonce=\"n=1\" , stale=TRUE, algorithm=sha-256").unwrap();
         assert_eq!((read.nonce.as_str(), read.stale, read.known()), ("n=1", true, Some(Algorithm::Sha256)));
         assert_eq!(read.realm, "a, \\\"b\\\"", "hashed and sent back as it stands");
         for unknown in ["algorithm=SHA-512-256", "algorithm=MD5-sess", "qop=\"auth-int\""] {

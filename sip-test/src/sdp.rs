@@ -174,8 +174,14 @@ mod tests {
         let at: SocketAddr = "127.0.0.1:4000".parse().unwrap();
         let text = describe(at, 7, &[Codec::Ulaw, Codec::Alaw], Some(96));
         let far = read(&text, &[Codec::Alaw, Codec::Ulaw]).unwrap();
-        let mut expected =
-            FarMedia { address: at, codec: Codec::Ulaw, telephone_event: Some(96), listens: true, speaks: true, key: None };
+        let mut expected = FarMedia {
+            address: at,
+            codec: Codec::Ulaw,
+            telephone_event: Some(96),
+            listens: true,
+            speaks: true,
+            key: None,
+        };
         assert_eq!(far, expected);
         expected.key = Some([9; 30]);
         assert_eq!(read(&sealed(&text, &[9; 30]), &[Codec::Ulaw]).unwrap(), expected);
@@ -197,8 +203,12 @@ mod tests {
         let offer = "v=0\r\nm=video 9 RTP/AVP 31\r\nm=audio 5000 RTP/AVP 8 96\r\nm=audio 6000 RTP/AVP 0\r\n";
         let text = answer(offer, &own).unwrap();
         let lines: Vec<_> = text.lines().filter(|line| line.starts_with("m=") || line.starts_with("o=")).collect();
-        let expected =
-            ["o=sip-test 7 3 IN IP4 127.0.0.1", "m=video 0 RTP/AVP 31", "m=audio 4000 RTP/AVP 8 96", "m=audio 0 RTP/AVP 0"];
+        let expected = [
+            "o=sip-test 7 3 IN IP4 127.0.0.1",
+            "m=video 0 RTP/AVP 31",
+            "m=audio 4000 RTP/AVP 8 96",
+            "m=audio 0 RTP/AVP 0",
+        ];
         assert_eq!(lines, expected);
         let far = read(&directed(&describe(at, 7, &[Codec::Alaw], None), false, true), &[Codec::Alaw]).unwrap();
         assert_eq!((far.listens, far.speaks), (true, false));

@@ -22,6 +22,8 @@ const MOST_TRIES: u32 = 3;
 /// What a registrar said.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct RegisterReport {
+    /// Which REGISTER of the seat it was: 1 for the first, more for those that keep it fresh.
+    pub number: u32,
     /// Final status; 0 while, or because, there is no answer.
     pub status: u16,
     /// First line of that answer.
@@ -39,6 +41,12 @@ pub struct RegisterReport {
     /// Seconds; with a 423.
     pub min_expires: Option<u64>,
     pub took_ms: u64,
+}
+
+impl RegisterReport {
+    pub fn is_accepted(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
 }
 
 /// Who registers, and how.
@@ -123,6 +131,11 @@ impl Registration {
         matches!(self.state, State::Over)
     }
 
+    /// Whether the binding was, or is being, taken back.
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self.state, State::Over | State::Asking { leaving: true, .. })
+    }
+
     /// Takes the binding back.
     pub(super) fn leave(&mut self, now: Instant) {
         self.begin(true, now);
@@ -163,7 +176,7 @@ impl Registration {
     }
 
     fn begin(&mut self, leaving: bool, now: Instant) {
-        self.report = RegisterReport::default();
+        self.report = RegisterReport { number: self.report.number + 1, ..RegisterReport::default() };
         let clock = Repeats::new(self.dialog.tcp, T2, now);
         let asked = Asked { request: String::new(), branch: String::new(), clock, began: now, tries: 0 };
         self.state = State::Asking { asked, leaving };
@@ -208,9 +221,8 @@ impl Registration {
         self.report.challenged += 1;
         self.report.challenges = answer.headers(asks).filter_map(Challenge::parse).collect();
         let wanted = self.identity.algorithm;
-        let fit = |challenge: &&Challenge| {
-            challenge.known().is_some_and(|known| wanted.is_none_or(|wanted| wanted == known))
-        };
+        let fit =
+            |challenge: &&Challenge| challenge.known().is_some_and(|known| wanted.is_none_or(|wanted| wanted == known));
         let Some(fitting) = self.report.challenges.iter().find(fit).cloned() else { return false };
         // The same secret would be refused again, unless only the nonce was too old.
         if asked.tries > 1 && !(fitting.stale && asked.tries < MOST_TRIES) {
@@ -233,7 +245,7 @@ impl Registration {
     fn settle(&mut self, now: Instant) {
         let State::Asking { asked, leaving } = &self.state else { return };
         self.report.took_ms = ms(now - asked.began);
-        let accepted = (200..300).contains(&self.report.status);
+        let accepted = self.report.is_accepted();
         let half = Duration::from_secs(self.report.expires.unwrap_or(self.identity.expires)) / 2;
         self.state = match (leaving, accepted) {
             (true, _) => State::Over,
