@@ -123,10 +123,12 @@ impl Callee {
                 self.facts.problem = Some("the refusal was not acknowledged within 32 s".into());
                 self.finish();
             }
-            State::Refused { answer, clock } if clock.due(now) => {
-                self.actions.push_back(Action::Answer(answer.clone()));
-            }
             _ => {}
+        }
+        if let State::Refused { answer, clock } = &mut self.state
+            && clock.due(now)
+        {
+            self.actions.push_back(Action::Answer(answer.clone()));
         }
         if let Some(waiting) = &mut self.unacknowledged {
             if waiting.clock.give_up <= now {

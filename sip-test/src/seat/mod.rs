@@ -118,7 +118,7 @@ impl SeatSpec {
             user: user.into(),
             secret: String::new(),
             algorithm: None,
-            expires: Duration::from_secs(300),
+            expires: Duration::from_mins(5),
             tcp: false,
             behaviour: Behaviour::Answer,
             answer_after: Duration::ZERO,
@@ -251,10 +251,12 @@ pub async fn sit(spec: SeatSpec) -> Result<Seat, PhoneError> {
         spec,
     };
     let task = tokio::spawn(runner.run());
-    if far.is_some() && registered_out.wait_for(Option::is_some).await.is_err() {
+    if let Some(far) = far
+        && registered_out.wait_for(Option::is_some).await.is_err()
+    {
         over(task).await?;
+        return Err(PhoneError::NoAnswer { far, seconds: register::PATIENCE.as_secs() });
     }
-    // What was waited for is no news to the handle.
     Ok(Seat { address, calls, uri, orders, state: state_out, registered: registered_out, task })
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Longest wait for the answer to a REGISTER.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// A refresh that failed is tried again after this.
 const AGAIN: Duration = Duration::from_secs(2);
 /// Challenges answered for one REGISTER: the first, and a nonce that went stale meanwhile.

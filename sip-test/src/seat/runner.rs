@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Nothing is due: looks again after this.
-const IDLE: Duration = Duration::from_secs(3_600);
+const IDLE: Duration = Duration::from_hours(1);
 
 /// What the handle of a seat may want.
 #[derive(Debug)]
