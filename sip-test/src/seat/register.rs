@@ -47,6 +47,11 @@ impl RegisterReport {
     pub fn is_accepted(&self) -> bool {
         (200..300).contains(&self.status)
     }
+
+    /// Whether the seat never was registered, and gives up.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.number == 1 && !self.is_accepted()
+    }
 }
 
 /// Who registers, and how.

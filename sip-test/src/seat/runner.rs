@@ -96,7 +96,7 @@ impl Runner {
             while let Some(request) = registration.poll_request() {
                 self.line.send(&request, *far).await?;
             }
-            if registration.is_settled() && !registration.is_over() {
+            if registration.is_settled() && !registration.is_over() && !registration.report.is_hopeless() {
                 let report = &registration.report;
                 self.registered.send_if_modified(|known| {
                     let new = known.as_ref().is_none_or(|known| known.number != report.number);
@@ -151,9 +151,7 @@ impl Runner {
         let Some((registration, far)) = &self.registration else {
             return Ok(self.leaving && self.call.is_none());
         };
-        let refused =
-            registration.is_settled() && registration.report.number == 1 && !registration.report.is_accepted();
-        if refused {
+        if registration.is_settled() && registration.report.is_hopeless() {
             let report = Box::new(registration.report.clone());
             return Err(PhoneError::NotRegistered { far: *far, report });
         }
