@@ -136,7 +136,7 @@ fn a_cancelled_call_gets_both_answers_and_a_late_cancel_changes_nothing() {
     assert_eq!(stage.ask("CANCEL", 10, "z9hG4bKinvite", ""), [200, 487]);
     stage.pass(T1);
     assert_eq!(stage.statuses(), [487], "repeated until the ACK");
-    stage.caller.to.push_str(&format!(";tag={}", stage.seat.tag));
+    stage.caller.to = format!("{};tag={}", stage.caller.to, stage.seat.tag);
     stage.ask("ACK", 10, "z9hG4bKinvite", "");
     assert!(stage.is_over());
     assert_eq!(stage.seat.facts.ended.unwrap().0, EndedBy::Cancelled);
