@@ -11,7 +11,7 @@
 //! * [`audio`] proves that what was heard is what was said.
 //! * [`raw`] sends what no phone would.
 //!
-//! Everything ends: a call takes at most its own length and [`GRACE`].
+//! Everything ends: a call takes at most its own length and [`GRACE`], a seat is left or its handle dropped.
 
 pub mod audio;
 pub mod digest;

@@ -83,6 +83,7 @@ struct Who {
     /// Our number at the registrar, for instance sip:8001@127.0.0.1:5060.
     #[arg(long = "as", value_name = "URI")]
     number: String,
+    /// Shared with the registrar; the digest proves it.
     #[arg(long)]
     secret: String,
     /// Name for the digest, where it is not the number.
