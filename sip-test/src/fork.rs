@@ -11,17 +11,18 @@ use tokio::{
 use crate::{
     EndedBy, Faults, GRACE, PhoneError,
     audio::Codec,
-    phone::{ALLOW, T1, T2, media_ports, resolve, wants_tcp},
+    phone::{ALLOW, resolve, wants_tcp},
     rtp::Talker,
     sdp,
     sip::{Dialog, Message, branch, token},
+    sound::{TICK, media_ports},
+    timers::{T1, T2},
     transport::Transport,
 };
 
 /// Longest wait for an answer to the INVITE; other requests have five seconds.
 const ANSWER: Duration = Duration::from_secs(32);
 const SHORT: Duration = Duration::from_secs(5);
-const TICK: Duration = Duration::from_millis(20);
 /// Between the parts of a body.
 const BOUNDARY: &str = "sip-test-boundary";
 

@@ -2,6 +2,7 @@
 //! SIP read by `rsip`.
 //!
 //! * [`call`] dials, plays, records and hangs up; [`options`] asks whether anybody is there.
+//! * [`seat`] registers and takes calls, as an operator's phone does.
 //! * [`fork()`] plays a switch that forks its call to a recording server.
 //! * [`load()`] makes hundreds of calls at once.
 //! * [`misbehave()`] does what no phone should, and knows what a correct server answers.
@@ -10,9 +11,10 @@
 //! * [`audio`] proves that what was heard is what was said.
 //! * [`raw`] sends what no phone would.
 //!
-//! Everything ends: a call takes at most its own length and [`GRACE`].
+//! Everything ends: a call takes at most its own length and [`GRACE`], a seat is left or its handle dropped.
 
 pub mod audio;
+pub mod digest;
 mod fork;
 mod fuzz;
 pub mod load;
@@ -22,8 +24,11 @@ pub mod raw;
 mod reports;
 mod rtp;
 mod sdp;
+pub mod seat;
 mod sip;
+mod sound;
 mod srtp;
+mod timers;
 mod torture;
 mod transport;
 
@@ -43,6 +48,7 @@ pub use load::{Expect, LoadReport, LoadSpec, load};
 pub use misbehave::{Misdeed, Outcome, misbehave};
 pub use phone::{call, options};
 pub use rtp::Faults;
+pub use seat::{Behaviour, Seat, SeatCall, SeatSpec, sit};
 pub use sip::Message;
 pub use torture::{Torture, TortureError, TortureReport, read_torture, torture};
 
@@ -212,6 +218,8 @@ pub enum PhoneError {
         #[source]
         source: io::Error,
     },
+    #[error("the registrar at {far} did not take us: {}", report.reason)]
+    NotRegistered { far: SocketAddr, report: Box<seat::RegisterReport> },
     #[error("{far} gave no final answer within {seconds} s")]
     NoAnswer { far: SocketAddr, seconds: u64 },
     #[error("the answer of {far} cannot be used: {problem}")]

@@ -33,6 +33,8 @@ enum Command {
     Fuzz(cli::fuzz::Fuzz),
     Siprec(cli::siprec::Siprec),
     Torture(cli::torture::Torture),
+    Seat(cli::seat::Seat),
+    Register(cli::seat::Register),
     /// Asks with OPTIONS whether anybody is there.
     Options {
         /// For instance sip:12345@127.0.0.1:5060.
@@ -122,6 +124,8 @@ async fn main() -> ExitCode {
         Command::Fuzz(order) => order.run().await,
         Command::Siprec(order) => order.run().await,
         Command::Torture(order) => order.run().await,
+        Command::Seat(order) => order.run().await,
+        Command::Register(order) => order.run().await,
         Command::Options { uri, json } => sip_test::options(&uri).await.map(|report| {
             if json {
                 print(&serde_json::json!(report).to_string());

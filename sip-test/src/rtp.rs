@@ -198,9 +198,14 @@ impl Listener {
 
     /// What was heard, silence up to `length`.
     pub(crate) fn finish(mut self, length: Duration) -> Vec<i16> {
+        self.take(length)
+    }
+
+    /// The same, once.
+    pub(crate) fn take(&mut self, length: Duration) -> Vec<i16> {
         let samples = usize::try_from(length.as_millis()).unwrap_or(usize::MAX / 8) * 8;
         self.heard.resize(samples.min(self.limit).max(self.heard.len()), 0);
-        self.heard
+        std::mem::take(&mut self.heard)
     }
 
     fn place(&mut self, ssrc: u32, timestamp: u32, arrival: i64) -> i64 {
@@ -225,6 +230,59 @@ impl Listener {
             self.keys.extend(KEYS.get(usize::from(payload[0])).map(|key| char::from(*key)));
         }
     }
+}
+
+/// Which packets of a stream came, told by their sequence numbers.
+#[derive(Default)]
+pub(crate) struct Track {
+    stream: Option<Place>,
+    /// Never came although later ones did.
+    pub(crate) lost: u64,
+    /// Times at which one or more were missing.
+    pub(crate) gaps: u64,
+    /// Came twice or after a later one.
+    pub(crate) late: u64,
+}
+
+/// Where a stream stands.
+struct Place {
+    ssrc: u32,
+    highest: u16,
+    /// Which of the last 64 came, the highest in the lowest bit.
+    came: u64,
+}
+
+impl Track {
+    /// One packet; another SSRC begins anew.
+    pub(crate) fn note(&mut self, ssrc: u32, sequence: u16) {
+        let Some(place) = self.stream.as_mut().filter(|place| place.ssrc == ssrc) else {
+            self.stream = Some(Place { ssrc, highest: sequence, came: u64::MAX });
+            return;
+        };
+        let ahead = sequence.wrapping_sub(place.highest).cast_signed();
+        let distance = u32::from(ahead.unsigned_abs());
+        if ahead > 0 {
+            let missing = u64::from(distance - 1);
+            self.lost += missing;
+            self.gaps += u64::from(missing > 0);
+            place.highest = sequence;
+            place.came = place.came.checked_shl(distance).unwrap_or(0) | 1;
+        } else {
+            self.late += 1;
+            let bit = 1_u64.checked_shl(distance).unwrap_or(0);
+            if place.came & bit == 0 && bit != 0 {
+                place.came |= bit;
+                self.lost = self.lost.saturating_sub(1);
+            }
+        }
+    }
+}
+
+/// A sound with silence before it, at most ten minutes of it.
+pub(crate) fn after_silence(lead_in: Duration, sound: &[i16]) -> Vec<i16> {
+    let mut pcm = vec![0; usize::try_from(lead_in.as_millis()).unwrap_or(0).min(600_000) * 8];
+    pcm.extend(sound);
+    pcm
 }
 
 const KEYS: &[u8; 16] = b"0123456789*#ABCD";

@@ -140,14 +140,31 @@ impl Dialog {
         }
     }
 
+    /// The called side's, of an INVITE that came to us (RFC 3261 §12.1.1).
+    ///
+    /// * `tag` — ours, as the answers have it.
+    /// * `contact` — ours, as a header value.
+    pub(crate) fn taken(invite: &Message, tag: &str, local: SocketAddr, contact: String, tcp: bool) -> Self {
+        let header = |name| invite.header(name).unwrap_or_default();
+        Self {
+            call_id: header("Call-ID").into(),
+            local,
+            from: format!("{};tag={tag}", header("To")),
+            to: header("From").into(),
+            target: address(invite.header("Contact").unwrap_or(header("From"))).into(),
+            routes: routes(invite),
+            contact,
+            tcp,
+        }
+    }
+
     /// Takes over the far tag, Contact and route set of an answer that makes a dialog (RFC 3261 §12.1.2).
     pub(crate) fn confirm(&mut self, answer: &Message) {
         self.to = answer.header("To").unwrap_or(&self.to).to_owned();
         if let Some(contact) = answer.header("Contact") {
             address(contact).clone_into(&mut self.target);
         }
-        self.routes =
-            answer.headers("Record-Route").flat_map(|line| line.split(',')).map(|r| r.trim().into()).collect();
+        self.routes = routes(answer);
         self.routes.reverse();
     }
 
@@ -197,6 +214,11 @@ impl Dialog {
     }
 }
 
+/// The Record-Route of a message, in its order.
+fn routes(message: &Message) -> Vec<String> {
+    message.headers("Record-Route").flat_map(|line| line.split(',')).map(|route| route.trim().into()).collect()
+}
+
 /// A new branch, RFC 3261 §8.1.1.7.
 pub(crate) fn branch() -> String {
     format!("z9hG4bK{}", token())
@@ -208,7 +230,7 @@ pub(crate) fn token() -> String {
 }
 
 /// The URI in a From, To or Contact.
-fn address(header: &str) -> &str {
+pub(crate) fn address(header: &str) -> &str {
     match header.split_once('<') {
         Some((_, rest)) => rest.split('>').next().unwrap_or(rest),
         None => header.split(';').next().unwrap_or(header),
@@ -217,7 +239,7 @@ fn address(header: &str) -> &str {
 }
 
 /// A header's parameter, behind the address.
-fn parameter<'a>(header: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn parameter<'a>(header: &'a str, name: &str) -> Option<&'a str> {
     let behind = header.rsplit_once('>').map_or(header, |(_, behind)| behind);
     behind.split(';').skip(1).find_map(|pair| {
         let (known, value) = pair.split_once('=')?;
@@ -265,6 +287,11 @@ mod tests {
             ("sip:line@10.0.0.1:5062", "<sip:12345@127.0.0.1:5060>;tag=far")
         );
         assert_eq!(dialog.next_hop(), Some("10.0.0.9:5080".parse().unwrap()));
+
+        let called = Dialog::taken(&invite, "far", local, "<sip:8001@10.0.0.2>".into(), false);
+        let bye = Message::parse(called.request("BYE", 1, "z9hG4bKy", &[], "").as_bytes()).unwrap();
+        assert!(bye.start.starts_with("BYE sip:13806352219@127.0.0.1:5070 "), "{}", bye.start);
+        assert_eq!((bye.header("From"), bye.header("To")), (answer.header("To"), invite.header("From")));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub(crate) mod fuzz;
 pub(crate) mod load;
 pub(crate) mod misbehave;
+pub(crate) mod seat;
 pub(crate) mod siprec;
 pub(crate) mod torture;
 

@@ -6,13 +6,11 @@ use tokio::time::Instant;
 
 use crate::{
     audio::Codec,
-    phone::{ALLOW, EVENTS, T1, T2},
+    phone::{ALLOW, EVENTS},
     sdp::{self, FarMedia},
     sip::{Dialog, Message, branch, token},
+    timers::{GIVE_UP, Repeats, T2},
 };
-
-/// Longest a transaction of ours is repeated, RFC 3261 §17.1 (64 T1).
-const GIVE_UP: Duration = Duration::from_secs(32);
 
 /// What the runner has to do.
 #[derive(Debug)]
@@ -69,35 +67,6 @@ enum State {
     Talking { until: Instant },
     Leaving { request: String, clock: Repeats, verdict: End },
     Over,
-}
-
-/// When a request is sent again, and until when.
-struct Repeats {
-    /// Nothing over a stream, or once a provisional answer came.
-    again: Option<Instant>,
-    pause: Duration,
-    longest: Duration,
-    give_up: Instant,
-}
-
-impl Repeats {
-    fn new(reliable: bool, longest: Duration, now: Instant) -> Self {
-        Self { again: (!reliable).then_some(now + T1), pause: T1 * 2, longest, give_up: now + GIVE_UP }
-    }
-
-    fn next(&self) -> Instant {
-        self.again.map_or(self.give_up, |again| again.min(self.give_up))
-    }
-
-    /// Whether it is time to send again.
-    fn due(&mut self, now: Instant) -> bool {
-        let due = self.again.is_some_and(|again| again <= now);
-        if due {
-            self.again = Some(now + self.pause);
-            self.pause = (self.pause * 2).min(self.longest);
-        }
-        due
-    }
 }
 
 impl Caller {
@@ -259,6 +228,7 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timers::T1;
 
     const LENGTH: Duration = Duration::from_secs(5);
     const SDP: &str = "v=0\r\nc=IN IP4 10.0.0.9\r\nm=audio 4000 RTP/AVP 8\r\n";

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::{
     PhoneError,
     audio::{Codec, FRAME, RATE},
-    rtp::{Faults, Listener, parse},
+    rtp::{Faults, Listener, Track, parse},
     sdp::FarMedia,
 };
 
@@ -328,16 +328,8 @@ struct Stream {
     began: Instant,
     keep: Duration,
     listener: Listener,
-    track: Option<Track>,
+    track: Track,
     heard: Heard,
-}
-
-/// Where the far stream stands.
-struct Track {
-    ssrc: u32,
-    highest: u16,
-    /// Which of the last 64 came, the highest in the lowest bit.
-    came: u64,
 }
 
 impl Stream {
@@ -359,7 +351,7 @@ impl Stream {
             began: now,
             keep: Duration::from_millis(u64::try_from(plan.keep).unwrap_or(0) * 1000 / u64::from(RATE)),
             listener: Listener::new(plan.keep),
-            track: None,
+            track: Track::default(),
             heard: Heard::default(),
         }
     }
@@ -410,27 +402,7 @@ impl Stream {
         }
         let sequence = u16::from_be_bytes([datagram[2], datagram[3]]);
         self.heard.received += 1;
-        match &mut self.track {
-            Some(track) if track.ssrc == ssrc => {
-                let ahead = sequence.wrapping_sub(track.highest).cast_signed();
-                let distance = u32::from(ahead.unsigned_abs());
-                if ahead > 0 {
-                    let missing = u64::from(distance - 1);
-                    self.heard.lost += missing;
-                    self.heard.gaps += u64::from(missing > 0);
-                    track.highest = sequence;
-                    track.came = track.came.checked_shl(distance).unwrap_or(0) | 1;
-                } else {
-                    self.heard.late += 1;
-                    let place = 1_u64.checked_shl(distance).unwrap_or(0);
-                    if track.came & place == 0 && place != 0 {
-                        track.came |= place;
-                        self.heard.lost = self.heard.lost.saturating_sub(1);
-                    }
-                }
-            }
-            _ => self.track = Some(Track { ssrc, highest: sequence, came: u64::MAX }),
-        }
+        self.track.note(ssrc, sequence);
         let since = self.began.elapsed();
         if since < self.keep {
             self.listener.hear(datagram, since, None);
@@ -439,6 +411,7 @@ impl Stream {
 
     fn finish(mut self) -> Heard {
         self.heard.frame = self.first_frame;
+        (self.heard.lost, self.heard.gaps, self.heard.late) = (self.track.lost, self.track.gaps, self.track.late);
         self.heard.pcm = self.listener.finish(Duration::ZERO);
         self.heard
     }
@@ -454,6 +427,7 @@ mod tests {
             codec: Codec::Alaw,
             telephone_event: None,
             listens: true,
+            speaks: true,
             key: None,
         };
         let tracks = Arc::new(Tracks::new(&[]));

@@ -10,9 +10,11 @@ use tokio::{
 use crate::{
     PhoneError,
     audio::{Codec, FRAME},
-    phone::{ALLOW, EVENTS, T1, media_ports, resolve, wants_tcp},
+    phone::{ALLOW, EVENTS, resolve, wants_tcp},
     sdp::{self, FarMedia},
     sip::{Dialog, Message, branch, token},
+    sound::media_ports,
+    timers::T1,
     transport::Transport,
 };
 
