@@ -18,6 +18,7 @@ mod incoming;
 mod leg;
 mod merged;
 mod refresh;
+mod registrar;
 mod screen;
 pub mod sdp;
 mod siprec;
