@@ -5,5 +5,6 @@
 #![expect(dead_code, reason = "its runner comes next; the tests are its only callers so far")]
 
 mod bindings;
+mod credentials;
 mod digest;
 mod lockout;
