@@ -5,6 +5,7 @@
 #![expect(dead_code, reason = "its runner comes next; the tests are its only callers so far")]
 
 mod bindings;
+mod contact;
 mod credentials;
 mod digest;
 mod lockout;
