@@ -187,13 +187,7 @@ impl Line {
     }
 
     fn hand_round(&self, event: MediaEvent) {
-        let call = match &event {
-            MediaEvent::FirstPacket { call }
-            | MediaEvent::Digit { call, .. }
-            | MediaEvent::PromptEnded { call, .. }
-            | MediaEvent::Silent { call }
-            | MediaEvent::Closed { call, .. } => *call,
-        };
+        let call = event.call();
         // A call that is over needs no event of its leg.
         if let Some(leg) = self.legs.get(&call)
             && leg.try_send(event).is_err()

@@ -22,7 +22,7 @@ use crate::{
         quality::{Quality, Way},
         time::UnixMs,
     },
-    media::{G711, LegStats, MediaCommand, MediaEvent, RemoteMedia, Srtp, SrtpKey, SrtpSuite},
+    media::{G711, LegStats, MediaCommand, MediaEvent, Party, RemoteMedia, Srtp, SrtpKey, SrtpSuite},
     recording::{CallFacts, Closing, Tap},
     sip::{
         AnswerError, Answered, Incoming, LegEvent,
@@ -171,6 +171,7 @@ impl Runner {
             }
             MediaEvent::PromptEnded { name, .. } => Announcement::from_name(&name).map(Event::Said),
             MediaEvent::Silent { .. } => Some(Event::Silent),
+            MediaEvent::Left { .. } => None,
             MediaEvent::Closed { stats, .. } => {
                 self.stats = stats;
                 Some(Event::MediaClosed)
@@ -227,7 +228,7 @@ impl Runner {
                 Some(Event::MediaClosed)
             }
             Action::Connect(agreed) => {
-                self.command(MediaCommand::Connect(remote(&agreed)));
+                self.command(MediaCommand::Connect(Party::CALLER, remote(&agreed)));
                 None
             }
             Action::Listen(Forked { caller, operator }) => {
@@ -236,11 +237,11 @@ impl Runner {
                 None
             }
             Action::Play(which) => {
-                self.command(MediaCommand::Play(self.spoken.get(which)));
+                self.command(MediaCommand::Play(Party::CALLER, self.spoken.get(which)));
                 None
             }
             Action::StopPlaying => {
-                self.command(MediaCommand::StopPlaying);
+                self.command(MediaCommand::StopPlaying(Party::CALLER));
                 None
             }
             Action::HangUp => {

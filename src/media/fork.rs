@@ -1,15 +1,24 @@
 //! The two streams of a call that a switch forks to us, as a value: we listen to both on one clock and say nothing.
 
-use std::{collections::VecDeque, net::SocketAddr, time::Instant};
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Instant};
 
 use super::{
-    LegStats, MediaCommand, MediaEvent, RemoteMedia,
-    inbound::{Inbound, News},
-    leg::{Leg, Transmit},
+    G711, LegStats, MediaCommand, MediaEvent, Party, RemoteMedia,
+    inbound::{Inbound, News, Sink},
+    leg::Transmit,
     recorder::Recorder,
     report::Identity,
+    rtp::Packet,
+    talk::Talk,
 };
 use crate::domain::{ids::CallId, time::UnixMs, transcript::Channel};
+
+/// Where the sound of one stream goes.
+struct Ear<'a> {
+    recorder: &'a mut Recorder,
+    channel: Channel,
+    who: &'a Arc<str>,
+}
 
 /// The media side of one forked call.
 #[derive(Debug)]
@@ -28,6 +37,8 @@ pub struct Fork {
 
 #[derive(Debug)]
 struct Side {
+    channel: Channel,
+    who: Arc<str>,
     inbound: Inbound,
     state: State,
 }
@@ -50,13 +61,13 @@ impl Fork {
     /// * `wall` — the same moment in wall time.
     /// * `random` — for each side; the first is our SSRC, under which we report and send no sound.
     pub fn new(call: CallId, epoch: Instant, wall: UnixMs, random: [[u32; 4]; 2]) -> Self {
-        let side = |channel, [ssrc, name @ ..]: [u32; 4]| {
+        let side = |channel, who: &str, [ssrc, name @ ..]: [u32; 4]| {
             let identity = Identity { ssrc, epoch, wall, random: name };
-            Side { inbound: Inbound::new(channel, identity), state: State::Absent }
+            Side { channel, who: who.into(), inbound: Inbound::new(identity), state: State::Absent }
         };
         Self {
             call,
-            sides: [side(Channel::Caller, random[0]), side(Channel::Operator, random[1])],
+            sides: [side(Channel::Caller, "caller", random[0]), side(Channel::Operator, "operator", random[1])],
             recorder: Recorder::new(epoch),
             heard: false,
             silent: false,
@@ -84,13 +95,19 @@ impl Fork {
                 self.closed = true;
             }
             // Nothing is said in a forked call.
-            MediaCommand::Connect(_) | MediaCommand::Play(_) | MediaCommand::StopPlaying => {}
+            MediaCommand::Connect(..)
+            | MediaCommand::Hear(..)
+            | MediaCommand::Leave(_)
+            | MediaCommand::Play(..)
+            | MediaCommand::StopPlaying(_) => {}
         }
     }
 
     /// Takes a datagram from the RTP port of the caller's stream (0) or the operator's (1).
     pub fn handle_rtp(&mut self, side: usize, at: Instant, from: SocketAddr, datagram: &mut [u8]) {
-        self.sides[side].inbound.handle_rtp(at, from, datagram, &mut self.recorder);
+        let Side { channel, who, inbound, .. } = &mut self.sides[side];
+        let mut ear = Ear { recorder: &mut self.recorder, channel: *channel, who };
+        inbound.handle_rtp(at, from, datagram, &mut ear);
         self.pass_on();
     }
 
@@ -107,22 +124,23 @@ impl Fork {
     /// Does what time demands: lost ends of keys, silence, the recording's growth.
     pub fn handle_timeout(&mut self, now: Instant) {
         for side in &mut self.sides {
-            side.inbound.handle_timeout(now, &mut self.recorder);
+            let mut ear = Ear { recorder: &mut self.recorder, channel: side.channel, who: &side.who };
+            side.inbound.handle_timeout(now, &mut ear);
         }
         self.pass_on();
         if now >= self.next_advance {
-            self.next_advance = now + Leg::ADVANCE;
+            self.next_advance = now + Talk::ADVANCE;
             self.recorder.advance(now);
         }
     }
 
-    /// The next report that is due, and the side it is about; the last ones say BYE. Call until `None`.
-    pub fn poll_transmit(&mut self, now: Instant) -> Option<(usize, Transmit<'_>)> {
+    /// The next report that is due, and whose stream it is about; the last ones say BYE. Call until `None`.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<(Party, Transmit<'_>)> {
         let closed = self.closed;
-        self.sides.iter_mut().enumerate().find_map(|(index, side)| {
+        Party::all().zip(&mut self.sides).find_map(|(party, side)| {
             let inbound = &mut side.inbound;
             let report = if closed { inbound.poll_farewell(now, None) } else { inbound.poll_report(now, None) };
-            Some((index, report?.into()))
+            Some((party, report?.into()))
         })
     }
 
@@ -140,17 +158,17 @@ impl Fork {
     /// Hands on what the streams have to tell. One that is silent is nobody's end while the other speaks or is held.
     fn pass_on(&mut self) {
         let call = self.call;
-        for side in 0..self.sides.len() {
+        for (side, party) in [Party::CALLER, Party::OPERATOR].into_iter().enumerate() {
             while let Some(news) = self.sides[side].inbound.poll_news() {
                 match news {
                     News::First if std::mem::replace(&mut self.heard, true) => {}
-                    News::First => self.tell(MediaEvent::FirstPacket { call }),
+                    News::First => self.tell(MediaEvent::FirstPacket { call, party }),
                     News::Digit(digit) => {
-                        self.tell(MediaEvent::Digit { call, key: digit.key, duration_ms: digit.duration_ms });
+                        self.tell(MediaEvent::Digit { call, party, key: digit.key, duration_ms: digit.duration_ms });
                     }
                     News::Silent if self.sides.iter().all(Side::is_over) && !self.silent => {
                         self.silent = true;
-                        self.tell(MediaEvent::Silent { call });
+                        self.tell(MediaEvent::Silent { call, party: Party::CALLER });
                     }
                     News::Silent => {}
                 }
@@ -165,6 +183,16 @@ impl Fork {
     }
 }
 
+impl Sink for Ear<'_> {
+    fn sound(&mut self, _: Instant, place: i64, codec: G711, packet: &Packet<'_>) {
+        self.recorder.heard(self.channel, self.who, place, codec, packet.payload);
+    }
+
+    fn key(&mut self, _: Instant, begin: i64, samples: u16, _: &Packet<'_>) {
+        self.recorder.key(self.channel, begin, samples);
+    }
+}
+
 impl Side {
     fn listen(&mut self, media: Option<RemoteMedia>, at: Instant, recorder: &mut Recorder) {
         self.state = match &media {
@@ -175,7 +203,8 @@ impl Side {
         // A stream that was taken away is not waited for; its last packets may still come.
         let last = || self.inbound.media().map(|last| RemoteMedia { receive: false, ..last.clone() });
         if let Some(media) = media.or_else(last) {
-            self.inbound.connect(media, at, recorder);
+            let mut ear = Ear { recorder, channel: self.channel, who: &self.who };
+            self.inbound.connect(media, at, &mut ear);
         }
     }
 

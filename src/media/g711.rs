@@ -3,10 +3,14 @@
 //! Source: ITU-T G.711, tables 1 and 2. Amplitudes are on the 16-bit scale: A-law's 13-bit values times 8, µ-law's
 //! 14-bit values times 4.
 
+use std::sync::LazyLock;
+
 use super::G711;
 
 static ALAW: [i16; 256] = table(G711::Alaw);
 static ULAW: [i16; 256] = table(G711::Ulaw);
+static ALAW_TO_ULAW: LazyLock<[u8; 256]> = LazyLock::new(|| ALAW.map(|amplitude| G711::Ulaw.encode(amplitude)));
+static ULAW_TO_ALAW: LazyLock<[u8; 256]> = LazyLock::new(|| ULAW.map(|amplitude| G711::Alaw.encode(amplitude)));
 
 impl G711 {
     /// The amplitude a code stands for.
@@ -22,6 +26,15 @@ impl G711 {
         match self {
             Self::Alaw => encode_alaw(amplitude),
             Self::Ulaw => encode_ulaw(amplitude),
+        }
+    }
+
+    /// The same sound as a code of another law.
+    pub fn recode(self, code: u8, to: Self) -> u8 {
+        match (self, to) {
+            (Self::Alaw, Self::Ulaw) => ALAW_TO_ULAW[usize::from(code)],
+            (Self::Ulaw, Self::Alaw) => ULAW_TO_ALAW[usize::from(code)],
+            _ => code,
         }
     }
 
@@ -142,6 +155,16 @@ mod tests {
                 assert!((got - clipped).abs() <= step / 2 + 3, "{law:?}: {given} became {got}");
                 assert!(got == 0 || given == 0 || (got > 0) == (given > 0), "{law:?}: {given} became {got}");
             }
+        }
+    }
+
+    #[test]
+    fn a_code_of_the_other_law_is_the_nearest_there_is() {
+        for code in 0..=255_u8 {
+            let (alaw, ulaw) = (G711::Alaw.recode(code, G711::Ulaw), G711::Ulaw.recode(code, G711::Alaw));
+            assert_eq!(alaw, G711::Ulaw.encode(G711::Alaw.decode(code)));
+            assert_eq!(ulaw, G711::Alaw.encode(G711::Ulaw.decode(code)));
+            assert_eq!(G711::Alaw.recode(code, G711::Alaw), code);
         }
     }
 

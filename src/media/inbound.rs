@@ -10,14 +10,13 @@ use super::{
     G711, RemoteMedia, Reported, StreamStats,
     dtmf::{Digit, Keypad},
     latch::{Latch, Verdict, is_real},
-    recorder::{LONGEST, Recorder},
+    recorder::{Clock, LONGEST},
     report::{Identity, Reporter, Sending},
     rtp::{self, NotRtp, Packet},
     sequence::{Arrival, Sequence},
     srtp::{Opener, Sealer},
     timeline::Timeline,
 };
-use crate::domain::transcript::Channel;
 
 /// Static payload type of RFC 3389.
 const COMFORT_NOISE: u8 = 13;
@@ -25,8 +24,7 @@ const COMFORT_NOISE: u8 = 13;
 /// A received stream with the reports about it. Until the first [`Inbound::connect`] it only holds what comes.
 #[derive(Debug)]
 pub struct Inbound {
-    /// Where its sound goes.
-    channel: Channel,
+    clock: Clock,
     /// Our SSRC: a packet that carries it is our own, come back.
     ours: u32,
     remote: Option<Remote>,
@@ -49,6 +47,14 @@ pub struct Report<'a> {
     pub bytes: &'a [u8],
     /// Whether it leaves from the RTCP port; else from RTP's.
     pub own_port: bool,
+}
+
+/// Takes the sound of a stream: records it, hands it on. Positions are samples on the call's clock.
+pub trait Sink {
+    /// A packet of sound that came at `at` belongs to `place`.
+    fn sound(&mut self, at: Instant, place: i64, codec: G711, packet: &Packet<'_>);
+    /// A packet of a key that is held since `begin` for so many samples.
+    fn key(&mut self, at: Instant, begin: i64, samples: u16, packet: &Packet<'_>);
 }
 
 /// What a stream tells its leg.
@@ -99,9 +105,9 @@ impl Inbound {
     /// News that wait to be fetched; the leg fetches after every step.
     const NEWS: usize = 64;
 
-    pub fn new(channel: Channel, identity: Identity) -> Self {
+    pub fn new(identity: Identity) -> Self {
         Self {
-            channel,
+            clock: Clock::new(identity.epoch),
             ours: identity.ssrc,
             remote: None,
             sequence: Sequence::default(),
@@ -117,7 +123,7 @@ impl Inbound {
 
     /// Takes what offer/answer settled, for the first time or anew. What was held is heard now, unless somebody else than
     /// the address of the SDP sent it.
-    pub fn connect(&mut self, media: RemoteMedia, at: Instant, recorder: &mut Recorder) {
+    pub fn connect(&mut self, media: RemoteMedia, at: Instant, sink: &mut impl Sink) {
         self.reporter.start(at);
         if let Some(remote) = &mut self.remote {
             remote.latch.connect(media.address, at);
@@ -145,16 +151,16 @@ impl Inbound {
             let held = std::mem::take(&mut self.held);
             let (known, others): (VecDeque<_>, VecDeque<_>) = held.into_iter().partition(|it| it.from == signalled);
             for mut held in known {
-                self.handle_rtp(held.at, held.from, &mut held.bytes[..held.length], recorder);
+                self.handle_rtp(held.at, held.from, &mut held.bytes[..held.length], sink);
             }
             for mut held in others {
-                self.handle_rtp(held.at, held.from, &mut held.bytes[..held.length], recorder);
+                self.handle_rtp(held.at, held.from, &mut held.bytes[..held.length], sink);
             }
         }
     }
 
     /// Takes a datagram from the RTP port. It is changed when it has to be decrypted.
-    pub fn handle_rtp(&mut self, at: Instant, from: SocketAddr, datagram: &mut [u8], recorder: &mut Recorder) {
+    pub fn handle_rtp(&mut self, at: Instant, from: SocketAddr, datagram: &mut [u8], sink: &mut impl Sink) {
         let Some(remote) = &mut self.remote else {
             self.hold(at, from, datagram);
             return;
@@ -175,7 +181,7 @@ impl Inbound {
         };
         let proved = remote.opener.is_some();
         let verdict = match rtp::parse(&datagram[..length]) {
-            Ok(packet) => self.handle_packet(at, from, &packet, proved, recorder),
+            Ok(packet) => self.handle_packet(at, from, &packet, proved, sink),
             Err(NotRtp::Rtcp) => return,
             Err(NotRtp::Malformed) => {
                 self.stats.malformed += 1;
@@ -201,7 +207,7 @@ impl Inbound {
     }
 
     /// Does what time demands: lost ends of keys, silence, senders who were in doubt for long enough.
-    pub fn handle_timeout(&mut self, now: Instant, recorder: &mut Recorder) {
+    pub fn handle_timeout(&mut self, now: Instant, sink: &mut impl Sink) {
         if let Some(digit) = self.keypad.handle_timeout(now) {
             self.tell(News::Digit(digit));
         }
@@ -218,7 +224,7 @@ impl Inbound {
             && now.saturating_duration_since(first.at) >= Self::DOUBT
             && !leaving
         {
-            self.believe(recorder);
+            self.believe(sink);
         }
     }
 
@@ -307,13 +313,13 @@ impl Inbound {
     }
 
     /// The address of the SDP was waited for in vain: whoever sends is believed, in the order of their packets.
-    fn believe(&mut self, recorder: &mut Recorder) {
+    fn believe(&mut self, sink: &mut impl Sink) {
         let held = std::mem::take(&mut self.held);
         if let (Some(remote), Some(first)) = (&mut self.remote, held.front()) {
             remote.latch.believe(first.from, first.at);
         }
         for mut held in held {
-            self.handle_rtp(held.at, held.from, &mut held.bytes[..held.length], recorder);
+            self.handle_rtp(held.at, held.from, &mut held.bytes[..held.length], sink);
         }
     }
 
@@ -351,7 +357,7 @@ impl Inbound {
         from: SocketAddr,
         packet: &Packet<'_>,
         proved: bool,
-        recorder: &mut Recorder,
+        sink: &mut impl Sink,
     ) -> Verdict {
         let Some(remote) = &mut self.remote else { return Verdict::Stranger };
         let codec = remote.codec_of(packet.payload_type, at);
@@ -393,34 +399,34 @@ impl Inbound {
             }
         }
         match codec {
-            Some(codec) => self.handle_sound(at, codec, packet, recorder),
-            None if is_key => self.handle_key(at, packet, recorder),
+            Some(codec) => self.handle_sound(at, codec, packet, sink),
+            None if is_key => self.handle_key(at, packet, sink),
             None => {}
         }
         verdict
     }
 
-    fn handle_sound(&mut self, at: Instant, codec: G711, packet: &Packet<'_>, recorder: &mut Recorder) {
+    fn handle_sound(&mut self, at: Instant, codec: G711, packet: &Packet<'_>, sink: &mut impl Sink) {
         if packet.payload.is_empty() || packet.payload.len() > LONGEST {
             self.stats.malformed += u64::from(!packet.payload.is_empty());
             return;
         }
-        let arrival = recorder.position(at);
+        let arrival = self.clock.position(at);
         let Packet { ssrc, timestamp, marker, payload, .. } = *packet;
         let place = self.timeline.place(arrival, ssrc, timestamp, marker, payload.len());
         self.sequence.transit(arrival - i64::from(timestamp), place.fresh);
         self.frame = payload.len();
         self.stats.late += u64::from(place.lag > Self::LATE);
-        recorder.heard(self.channel, place.at, codec, payload);
+        sink.sound(at, place.at, codec, &Packet { payload, ..*packet });
     }
 
-    fn handle_key(&mut self, at: Instant, packet: &Packet<'_>, recorder: &mut Recorder) {
+    fn handle_key(&mut self, at: Instant, packet: &Packet<'_>, sink: &mut impl Sink) {
         let Packet { ssrc, timestamp, marker, payload, .. } = *packet;
         if let [_, _, high, low, ..] = *payload {
             let duration = u16::from_be_bytes([high, low]);
-            let arrival = recorder.position(at);
+            let arrival = self.clock.position(at);
             let begin = self.timeline.find(arrival, ssrc, timestamp).unwrap_or(arrival - i64::from(duration));
-            recorder.key(self.channel, begin, duration);
+            sink.key(at, begin, duration, packet);
         }
         if let Some(digit) = self.keypad.handle_packet(at, ssrc, timestamp, marker, payload) {
             self.tell(News::Digit(digit));

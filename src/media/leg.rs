@@ -1,4 +1,4 @@
-//! One leg of a call as a value: packets, commands and time go in; packets and events come out.
+//! The leg of one party as a value: packets, commands and time go in; packets and news come out.
 
 use std::{
     collections::VecDeque,
@@ -8,33 +8,36 @@ use std::{
 };
 
 use super::{
-    LegStats, MediaCommand, MediaEvent,
-    inbound::{Inbound, News, Report},
-    recorder::Recorder,
+    G711, LegStats, Party, Prompt, RemoteMedia,
+    inbound::{Inbound, News, Report, Sink},
+    recorder::{LONGEST, Recorder},
     report::{Identity, Sending},
+    rtp::{self, Packet},
     sender::{FRAME, Progress, Sender},
     srtp::Sealer,
 };
-use crate::domain::{ids::CallId, time::UnixMs, transcript::Channel};
+use crate::domain::time::UnixMs;
 
-/// The media side of one call.
+/// The media side of one party.
 #[derive(Debug)]
 pub struct Leg {
-    call: CallId,
+    /// As the sidecar names the one who speaks here.
+    pub who: Arc<str>,
+    /// Whom this party hears.
+    pub hears: Option<Party>,
     inbound: Inbound,
-    recorder: Recorder,
     sender: Sender,
     /// While SRTP is agreed on.
     sealer: Option<Sealer>,
-    /// The sealed packet; its room is used again.
-    sealed: Vec<u8>,
+    /// What others said and what has to leave; the room of the packets is used again.
+    passed: VecDeque<Vec<u8>>,
+    spare: Vec<Vec<u8>>,
+    /// The packet that leaves now.
+    out: Vec<u8>,
     sent: u64,
     send_failed: u64,
     /// The announcement that is being said, as the sidecar names it, and when it began.
     saying: Option<(String, Instant)>,
-    events: VecDeque<MediaEvent>,
-    next_advance: Instant,
-    closed: bool,
 }
 
 /// A datagram that leaves.
@@ -56,67 +59,57 @@ pub enum Kind {
 }
 
 impl Leg {
-    /// How often the recording is moved on when nothing else does.
-    pub const ADVANCE: Duration = Duration::from_millis(50);
-    /// Events that wait to be fetched; the shard fetches after every step.
-    const EVENTS: usize = 64;
+    /// Packets of another's that wait; the shard sends after every step, so only a burst that was held comes near it.
+    const PASSED: usize = 64;
 
-    /// * `epoch` — any time; positions count from it.
+    /// * `epoch` — when the call's media began; positions count from it.
     /// * `wall` — the same moment in wall time.
-    pub fn new(call: CallId, epoch: Instant, wall: UnixMs, random: [u32; 6]) -> Self {
+    pub fn new(who: Arc<str>, epoch: Instant, wall: UnixMs, random: [u32; 6]) -> Self {
         let [ssrc, sequence, timestamp, name @ ..] = random;
-        let sender = Sender::new([ssrc, sequence, timestamp]);
-        let identity = Identity { ssrc, epoch, wall, random: name };
         Self {
-            call,
-            inbound: Inbound::new(Channel::Caller, identity),
-            recorder: Recorder::new(epoch),
-            sender,
+            who,
+            hears: None,
+            inbound: Inbound::new(Identity { ssrc, epoch, wall, random: name }),
+            sender: Sender::new([ssrc, sequence, timestamp]),
             sealer: None,
-            sealed: Vec::with_capacity(256),
+            passed: VecDeque::new(),
+            spare: Vec::new(),
+            out: Vec::with_capacity(256),
             sent: 0,
             send_failed: 0,
             saying: None,
-            events: VecDeque::with_capacity(Self::EVENTS),
-            next_advance: epoch,
-            closed: false,
         }
     }
 
-    /// Carries out a command that was given at `at`. `Close` ends the recording; the shard then sends what is left
-    /// to be sent and drops the leg.
-    ///
-    /// * `wall` — the same moment in wall time.
-    pub fn handle_command(&mut self, command: MediaCommand, at: Instant, wall: UnixMs) {
-        match command {
-            MediaCommand::Connect(media) => {
-                self.sender.start(at);
-                Sealer::follow(&mut self.sealer, media.srtp.as_ref().map(|srtp| srtp.ours));
-                self.inbound.connect(media, at, &mut self.recorder);
-                self.pass_on();
-            }
-            // A leg of our own has one stream.
-            MediaCommand::Listen(_) => {}
-            MediaCommand::Record(tap) => self.recorder.begin(tap, at, wall),
-            MediaCommand::Play(prompt) => {
-                let name = prompt.name.clone();
-                if !self.sender.play(prompt) {
-                    self.tell(MediaEvent::PromptEnded { call: self.call, name });
-                }
-            }
-            MediaCommand::StopPlaying => self.stop_playing(at),
-            MediaCommand::Close => {
-                self.stop_playing(at);
-                self.recorder.end(at);
-                self.closed = true;
-            }
-        }
+    /// Takes what offer and answer settled.
+    pub fn connect(&mut self, media: RemoteMedia, at: Instant, sink: &mut impl Sink) {
+        self.sender.start(at);
+        Sealer::follow(&mut self.sealer, media.srtp.as_ref().map(|srtp| srtp.ours));
+        self.inbound.connect(media, at, sink);
+    }
+
+    /// Says an announcement after those that wait; false if too many do.
+    pub fn play(&mut self, prompt: Arc<Prompt>) -> bool {
+        self.sender.play(prompt)
+    }
+
+    /// Cuts the announcement and forgets those that wait. Gives them one by one; call until `None`.
+    pub fn stop_playing(&mut self, at: Instant, recorder: Option<&mut Recorder>) -> Option<Arc<Prompt>> {
+        let prompt = self.sender.stop_playing()?;
+        self.note_end(at, recorder);
+        Some(prompt)
+    }
+
+    /// Hears another, or announcements and silence alone.
+    pub fn hear(&mut self, whom: Option<Party>) {
+        self.hears = whom;
+        self.sender.break_stream();
+        self.spare.extend(self.passed.drain(..));
     }
 
     /// Takes a datagram from the RTP port.
-    pub fn handle_rtp(&mut self, at: Instant, from: SocketAddr, datagram: &mut [u8]) {
-        self.inbound.handle_rtp(at, from, datagram, &mut self.recorder);
-        self.pass_on();
+    pub fn handle_rtp(&mut self, at: Instant, from: SocketAddr, datagram: &mut [u8], sink: &mut impl Sink) {
+        self.inbound.handle_rtp(at, from, datagram, sink);
     }
 
     /// Takes a datagram from the RTCP port.
@@ -129,41 +122,93 @@ impl Leg {
         self.inbound.handle_oversized();
     }
 
-    /// Does what time demands: lost ends of keys, silence, the recording's growth.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.inbound.handle_timeout(now, &mut self.recorder);
-        self.pass_on();
-        if now >= self.next_advance {
-            self.next_advance = now + Self::ADVANCE;
-            self.recorder.advance(now);
+    /// Does what time demands: lost ends of keys, silence.
+    pub fn handle_timeout(&mut self, now: Instant, sink: &mut impl Sink) {
+        self.inbound.handle_timeout(now, sink);
+    }
+
+    /// What the stream has to tell. Call until `None`.
+    pub fn poll_news(&mut self) -> Option<News> {
+        self.inbound.poll_news()
+    }
+
+    /// Takes what another says: a packet of sound in `codec`, or of a key.
+    pub fn pass_on(&mut self, at: Instant, codec: Option<G711>, packet: &Packet<'_>) {
+        let Some(media) = self.inbound.media() else { return };
+        let payload_type = match codec {
+            Some(_) => Some(media.payload_type),
+            None => media.telephone_event,
+        };
+        let (Some(payload_type), Some(_)) = (payload_type, self.inbound.destination()) else {
+            return self.sender.break_stream();
+        };
+        if self.sender.is_playing() || self.passed.len() >= Self::PASSED || packet.payload.len() > LONGEST {
+            return;
         }
+        let to = media.codec;
+        let samples = codec.map(|_| packet.payload.len());
+        let Some(head) = self.sender.pass_on(at, packet, payload_type, samples) else { return };
+        let mut bytes = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(rtp::HEADER + FRAME));
+        bytes.clear();
+        bytes.extend_from_slice(&head);
+        match codec {
+            Some(from) if from != to => bytes.extend(packet.payload.iter().map(|code| from.recode(*code, to))),
+            _ => bytes.extend_from_slice(packet.payload),
+        }
+        self.passed.push_back(bytes);
     }
 
     /// The next datagram that is due. Call until `None`.
-    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit<'_>> {
-        if !self.closed && self.poll_sound(now) {
+    ///
+    /// * `recorder` — where what we say here is recorded.
+    /// * `ended` — gets announcements that were said to their end.
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        recorder: Option<&mut Recorder>,
+        ended: &mut impl FnMut(Arc<Prompt>),
+    ) -> Option<Transmit<'_>> {
+        if self.poll_sound(now, recorder, ended) {
             let to = self.inbound.destination()?;
-            let bytes = if self.sealer.is_some() { &self.sealed[..] } else { self.sender.packet() };
-            return Some(Transmit { to, bytes, what: Kind::Sound });
+            return Some(Transmit { to, bytes: &self.out, what: Kind::Sound });
         }
-        if !self.closed && !self.inbound.is_report_due(now) {
+        if !self.inbound.is_report_due(now) {
             return None;
         }
-        let sending = Sending {
-            timestamp: self.sender.timestamp_at(now),
-            packets: low(self.sent),
-            octets: low(self.sent.wrapping_mul(FRAME as u64)),
-        };
-        let report = if self.closed {
-            self.inbound.poll_farewell(now, Some(sending))?
-        } else {
-            self.inbound.poll_report(now, Some(sending))?
-        };
-        Some(report.into())
+        let sending = self.sending(now);
+        self.inbound.poll_report(now, Some(sending)).map(Transmit::from)
+    }
+
+    /// The last report, which says BYE; once.
+    pub fn poll_farewell(&mut self, now: Instant) -> Option<Transmit<'_>> {
+        let sending = self.sending(now);
+        self.inbound.poll_farewell(now, Some(sending)).map(Transmit::from)
+    }
+
+    /// The kernel did not take the packet of the last [`Leg::poll_transmit`].
+    pub fn handle_send_failed(&mut self) {
+        self.sent = self.sent.saturating_sub(1);
+        self.send_failed += 1;
+    }
+
+    /// What the leg saw so far.
+    pub fn stats(&self) -> LegStats {
+        let (heard, reported) = (self.inbound.stats(), self.inbound.reported());
+        LegStats { heard, reported, sent: self.sent, send_failed: self.send_failed }
     }
 
     /// Makes the next packet of sound that is due and has somewhere to go.
-    fn poll_sound(&mut self, now: Instant) -> bool {
+    fn poll_sound(
+        &mut self,
+        now: Instant,
+        mut recorder: Option<&mut Recorder>,
+        ended: &mut impl FnMut(Arc<Prompt>),
+    ) -> bool {
+        if let Some(bytes) = self.passed.pop_front() {
+            self.seal(&bytes);
+            self.spare.push(bytes);
+            return self.inbound.destination().is_some();
+        }
         loop {
             let Some(media) = self.inbound.media() else { return false };
             let mut steps = [const { None }; 2];
@@ -174,78 +219,61 @@ impl Leg {
             });
             let Some(due) = due else { return false };
             for step in steps.into_iter().flatten() {
-                self.note_progress(step);
+                match step {
+                    Progress::Began(prompt, at) => self.note_begin(&prompt, at, recorder.as_deref_mut()),
+                    Progress::Ended(prompt, at) => {
+                        self.note_end(at, recorder.as_deref_mut());
+                        ended(prompt);
+                    }
+                }
             }
             if self.inbound.destination().is_some() {
-                self.recorder.sent(due, self.sender.heard());
-                self.sent += 1;
-                if let Some(sealer) = &mut self.sealer {
-                    sealer.seal_rtp(self.sender.packet(), &mut self.sealed);
+                if let Some(recorder) = recorder {
+                    recorder.sent(due, self.sender.heard());
                 }
+                let packet: [u8; rtp::HEADER + FRAME] = *self.sender.packet();
+                self.seal(&packet);
                 return true;
             }
             self.sender.break_stream();
         }
     }
 
-    /// The kernel did not take the packet of the last [`Leg::poll_transmit`].
-    pub fn handle_send_failed(&mut self) {
-        self.sent = self.sent.saturating_sub(1);
-        self.send_failed += 1;
-    }
-
-    /// What the call should know. Call until `None`.
-    pub fn poll_event(&mut self) -> Option<MediaEvent> {
-        self.events.pop_front()
-    }
-
-    /// What the leg saw so far.
-    pub fn stats(&self) -> LegStats {
-        let (heard, reported) = (self.inbound.stats(), self.inbound.reported());
-        LegStats { heard, reported, sent: self.sent, send_failed: self.send_failed }
-    }
-
-    /// Hands on what the stream has to tell.
-    fn pass_on(&mut self) {
-        while let Some(news) = self.inbound.poll_news() {
-            let call = self.call;
-            self.tell(match news {
-                News::First => MediaEvent::FirstPacket { call },
-                News::Digit(digit) => MediaEvent::Digit { call, key: digit.key, duration_ms: digit.duration_ms },
-                News::Silent => MediaEvent::Silent { call },
-            });
-        }
-    }
-
-    fn note_progress(&mut self, step: Progress) {
-        match step {
-            Progress::Began(prompt, at) => {
-                let who = format!("prompt:{}", prompt.name);
-                let samples = u32::try_from(prompt.pcm.len()).unwrap_or(u32::MAX);
-                // Noted with its planned end, so that a crash leaves it; the real end follows.
-                self.recorder.speaker(&who, at, at + Duration::from_secs(1) * samples / super::SAMPLE_RATE);
-                self.saying = Some((who, at));
+    /// Makes a packet ready to leave.
+    fn seal(&mut self, packet: &[u8]) {
+        self.sent += 1;
+        match &mut self.sealer {
+            Some(sealer) => sealer.seal_rtp(packet, &mut self.out),
+            None => {
+                self.out.clear();
+                self.out.extend_from_slice(packet);
             }
-            Progress::Ended(prompt, at) => self.prompt_ended(&prompt, at),
         }
     }
 
-    fn stop_playing(&mut self, at: Instant) {
-        while let Some(prompt) = self.sender.stop_playing() {
-            self.prompt_ended(&prompt, at);
+    fn sending(&self, now: Instant) -> Sending {
+        Sending {
+            timestamp: self.sender.timestamp_at(now),
+            packets: low(self.sent),
+            octets: low(self.sent.wrapping_mul(FRAME as u64)),
         }
     }
 
-    fn prompt_ended(&mut self, prompt: &Arc<super::Prompt>, at: Instant) {
-        if let Some((who, from)) = self.saying.take() {
-            self.recorder.speaker(&who, from, at);
+    fn note_begin(&mut self, prompt: &Prompt, at: Instant, recorder: Option<&mut Recorder>) {
+        let who = format!("prompt:{}", prompt.name);
+        let samples = u32::try_from(prompt.pcm.len()).unwrap_or(u32::MAX);
+        if let Some(recorder) = recorder {
+            // Noted with its planned end, so that a crash leaves it; the real end follows.
+            recorder.speaker(&who, at, at + Duration::from_secs(1) * samples / super::SAMPLE_RATE);
         }
-        self.tell(MediaEvent::PromptEnded { call: self.call, name: prompt.name.clone() });
+        self.saying = Some((who, at));
     }
 
-    fn tell(&mut self, event: MediaEvent) {
-        if self.events.len() < Self::EVENTS {
-            self.events.push_back(event);
+    fn note_end(&mut self, at: Instant, recorder: Option<&mut Recorder>) {
+        if let Some((who, from)) = self.saying.take()
+            && let Some(recorder) = recorder
+        {
+            recorder.speaker(&who, from, at);
         }
     }
 }

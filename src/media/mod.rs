@@ -13,6 +13,7 @@ mod g711;
 mod inbound;
 mod latch;
 mod leg;
+mod passage;
 mod plane;
 mod ports;
 mod prompt;
@@ -25,6 +26,7 @@ mod sequence;
 mod shard;
 mod socket;
 mod srtp;
+mod talk;
 mod timeline;
 
 #[cfg(test)]
@@ -114,20 +116,47 @@ impl std::fmt::Debug for SrtpKey {
     }
 }
 
-/// What the call tells its leg. Commands of one call are carried out in order.
+/// One who takes part in a call: its caller, and up to three others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Party(u8);
+
+impl Party {
+    /// Who dialled us; always there.
+    pub const CALLER: Self = Self(0);
+    /// The seat that talks with the caller.
+    pub const OPERATOR: Self = Self(1);
+    /// How many there may be.
+    pub const MOST: usize = 4;
+
+    /// All of them, the caller first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..4).map(Self)
+    }
+
+    const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What the call tells its legs. Commands of one call are carried out in order.
 #[derive(Debug)]
 pub enum MediaCommand {
-    /// What offer/answer settled; may come again (re-INVITE).
-    Connect(RemoteMedia),
+    /// What offer/answer settled with a party; may come again (re-INVITE).
+    Connect(Party, RemoteMedia),
+    /// The first hears the second from now on; nothing means announcements and silence. What the caller hears of others is
+    /// what is recorded of them.
+    Hear(Party, Option<Party>),
+    /// A party leaves and its ports are free; answered by [`MediaEvent::Left`].
+    Leave(Party),
     /// The same for a forked call: the caller's stream and the operator's; nothing for one that is not there.
     Listen([Option<RemoteMedia>; 2]),
     /// From now on both sides go to the recording; sample 0 is the moment of this command (the 200 OK).
     Record(Tap),
     /// Says an announcement, after those that are still waiting (up to 16).
-    Play(Arc<Prompt>),
+    Play(Party, Arc<Prompt>),
     /// Cuts the announcement and forgets those that wait; each is answered by `PromptEnded`.
-    StopPlaying,
-    /// Ends the leg, frees the ports, drops the tap; answered by [`MediaEvent::Closed`].
+    StopPlaying(Party),
+    /// Ends all legs, frees the ports, drops the tap; answered by [`MediaEvent::Closed`].
     Close,
 }
 
@@ -135,15 +164,33 @@ pub enum MediaCommand {
 #[derive(Clone, Debug, PartialEq)]
 pub enum MediaEvent {
     /// The first packet of negotiated media arrived.
-    FirstPacket { call: CallId },
+    FirstPacket { call: CallId, party: Party },
     /// A key was pressed (RFC 4733).
-    Digit { call: CallId, key: char, duration_ms: u32 },
+    Digit { call: CallId, party: Party, key: char, duration_ms: u32 },
     /// An announcement was said to its end, or was cut.
-    PromptEnded { call: CallId, name: String },
+    PromptEnded { call: CallId, party: Party, name: String },
     /// Neither RTP nor RTCP for 30 s although they should send.
-    Silent { call: CallId },
-    /// The leg is gone and its ports are free.
+    Silent { call: CallId, party: Party },
+    /// A party other than the caller is gone and its ports are free.
+    Left { call: CallId, party: Party, stats: LegStats },
+    /// The call is gone and its ports are free.
+    ///
+    /// * `stats` — of the caller's leg.
     Closed { call: CallId, stats: LegStats },
+}
+
+impl MediaEvent {
+    /// Whose it is.
+    pub const fn call(&self) -> CallId {
+        match self {
+            Self::FirstPacket { call, .. }
+            | Self::Digit { call, .. }
+            | Self::PromptEnded { call, .. }
+            | Self::Silent { call, .. }
+            | Self::Left { call, .. }
+            | Self::Closed { call, .. } => *call,
+        }
+    }
 }
 
 /// What one leg saw.
@@ -245,7 +292,7 @@ pub enum MediaError {
     },
     #[error("call {0} has no media leg")]
     NoLeg(CallId),
-    #[error("call {0} has a media leg already")]
+    #[error("call {0} has such a media leg already, or takes no other party")]
     Twice(CallId),
     #[error("the media thread of call {0} is behind by more than its command ring holds")]
     Busy(CallId),

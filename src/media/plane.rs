@@ -8,18 +8,23 @@ use std::{
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
+    time::Instant,
 };
 
 use tokio::sync::mpsc;
 
 use super::{
-    MediaCommand, MediaError, MediaEvent, MediaSettings,
+    MediaCommand, MediaError, MediaEvent, MediaSettings, Party,
     fork::Fork,
     leg::Leg,
     ports::{Pair, Pool},
     shard::{Carried, Message, Shard},
+    talk::Talk,
 };
-use crate::{clock::Clock, domain::ids::CallId};
+use crate::{
+    clock::Clock,
+    domain::{ids::CallId, time::UnixMs},
+};
 
 /// Handle to the shard threads. They end with [`MediaPlane::stop`] or when the last handle is gone.
 #[derive(Clone)]
@@ -30,8 +35,19 @@ struct Inner {
     pool: Arc<Pool>,
     shards: Vec<SyncSender<Message>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Which shard carries a call.
-    calls: Mutex<HashMap<CallId, usize>>,
+    calls: Mutex<HashMap<CallId, Carriage>>,
+}
+
+/// How a call is carried.
+#[derive(Clone, Copy)]
+struct Carriage {
+    shard: usize,
+    /// When its media began.
+    epoch: Instant,
+    /// Nobody joins a forked call.
+    forked: bool,
+    /// Who takes part, by [`Party`].
+    present: [bool; Party::MOST],
 }
 
 impl MediaPlane {
@@ -68,10 +84,44 @@ impl MediaPlane {
     pub fn open(&self, call: CallId) -> Result<SocketAddr, MediaError> {
         let pair = self.0.pool.take()?;
         let address = pair.address;
-        let random = [(); 6].map(|()| u32::from_ne_bytes(self.0.clock.random()));
-        let leg = Box::new(Leg::new(call, self.0.clock.instant(), self.0.clock.now(), random));
-        self.carry(call, Carried::Talk(leg), vec![pair])?;
+        let epoch = self.0.clock.instant();
+        let talk = Talk::new(call, epoch, self.leg("caller", epoch));
+        self.carry(call, Carried::Talk(Box::new(talk)), vec![pair], epoch)?;
         Ok(address)
+    }
+
+    /// Lets another party take part in a call: takes a pair of ports for it. It hears nothing and nobody hears it until it is
+    /// connected and told whom to hear. [`MediaCommand::Leave`] ends it.
+    ///
+    /// * `who` — the speaker's name in the sidecar.
+    /// * returns — the address RTP is received at (and sent from).
+    pub fn join(&self, call: CallId, party: Party, who: &str) -> Result<SocketAddr, MediaError> {
+        let pair = self.0.pool.take()?;
+        let address = pair.address;
+        let (shard, epoch) = {
+            let mut calls = self.calls();
+            let carriage = calls.get_mut(&call).ok_or(MediaError::NoLeg(call))?;
+            if carriage.forked || std::mem::replace(&mut carriage.present[party.index()], true) {
+                return Err(MediaError::Twice(call));
+            }
+            (carriage.shard, carriage.epoch)
+        };
+        let leg = Box::new(self.leg(who, epoch));
+        self.send(shard, call, Message::Join { call, party, leg, pair }).inspect_err(|_| self.absent(call, party))?;
+        Ok(address)
+    }
+
+    fn leg(&self, who: &str, epoch: Instant) -> Leg {
+        let random = [(); 6].map(|()| u32::from_ne_bytes(self.0.clock.random()));
+        let (now, since) = (self.0.clock.now(), self.0.clock.instant().saturating_duration_since(epoch));
+        let wall = UnixMs(now.0.saturating_sub(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)));
+        Leg::new(who.into(), epoch, wall, random)
+    }
+
+    fn absent(&self, call: CallId, party: Party) {
+        if let Some(carriage) = self.calls().get_mut(&call) {
+            carriage.present[party.index()] = false;
+        }
     }
 
     /// Takes two pairs of ports for a call that a switch forks to us.
@@ -81,31 +131,37 @@ impl MediaPlane {
         let pairs = [self.0.pool.take()?, self.0.pool.take()?];
         let addresses = pairs.each_ref().map(|pair| pair.address);
         let random = [[(); 4]; 2].map(|side| side.map(|()| u32::from_ne_bytes(self.0.clock.random())));
-        let fork = Box::new(Fork::new(call, self.0.clock.instant(), self.0.clock.now(), random));
-        self.carry(call, Carried::Fork(fork), pairs.into())?;
+        let epoch = self.0.clock.instant();
+        let fork = Box::new(Fork::new(call, epoch, self.0.clock.now(), random));
+        self.carry(call, Carried::Fork(fork), pairs.into(), epoch)?;
         Ok(addresses)
     }
 
     /// Gives a call to the shard with the fewest.
-    fn carry(&self, call: CallId, carried: Carried, pairs: Vec<Pair>) -> Result<(), MediaError> {
+    fn carry(&self, call: CallId, carried: Carried, pairs: Vec<Pair>, epoch: Instant) -> Result<(), MediaError> {
         let mut calls = self.calls();
         if calls.contains_key(&call) {
             return Err(MediaError::Twice(call));
         }
         let mut load = vec![0_usize; self.0.shards.len()];
-        for shard in calls.values() {
-            load[*shard] += 1;
+        for carriage in calls.values() {
+            load[carriage.shard] += 1;
         }
         let shard = (0..load.len()).min_by_key(|shard| load[*shard]).unwrap_or(0);
+        let forked = matches!(carried, Carried::Fork(_));
+        let present = [true, false, false, false];
         self.send(shard, call, Message::Open { call, carried, pairs })?;
-        calls.insert(call, shard);
+        calls.insert(call, Carriage { shard, epoch, forked, present });
         Ok(())
     }
 
     /// Hands a command to the call's leg. Waits for nothing, but for `Close` where the ring is full: a tick empties it, and
     /// a leg that is not closed would keep its ports for ever.
     pub fn command(&self, call: CallId, command: MediaCommand) -> Result<(), MediaError> {
-        let shard = *self.calls().get(&call).ok_or(MediaError::NoLeg(call))?;
+        let shard = self.calls().get(&call).ok_or(MediaError::NoLeg(call))?.shard;
+        if let MediaCommand::Leave(party) = &command {
+            self.absent(call, *party);
+        }
         let closing = matches!(command, MediaCommand::Close);
         let message = Message::Command { call, command, at: self.0.clock.instant() };
         if closing {
@@ -142,7 +198,7 @@ impl MediaPlane {
         })
     }
 
-    fn calls(&self) -> MutexGuard<'_, HashMap<CallId, usize>> {
+    fn calls(&self) -> MutexGuard<'_, HashMap<CallId, Carriage>> {
         self.0.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

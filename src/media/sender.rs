@@ -1,4 +1,4 @@
-//! What a leg sends: one continuous stream over announcements and the silence between them.
+//! What a leg sends: one continuous stream over announcements, the silence between them, and what others say.
 //!
 //! Silence is sent too: it keeps the way through NATs open, and a caller who hears a line does not hang up.
 
@@ -8,7 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{G711, Prompt, rtp};
+use super::{
+    G711, Prompt,
+    passage::{Passage, Place},
+    rtp::{self, Packet},
+};
 
 /// Samples of one packet: 20 ms.
 pub const FRAME: usize = 160;
@@ -23,6 +27,8 @@ pub struct Sender {
     marker: bool,
     /// When the next packet leaves; `None` before the first connect.
     due: Option<Instant>,
+    /// While somebody is heard.
+    passage: Option<Passage>,
     queue: VecDeque<Arc<Prompt>>,
     /// Samples of the front announcement that were said.
     said: usize,
@@ -46,6 +52,8 @@ impl Sender {
     pub const WAITING: usize = 16;
     /// A thread that slept longer than this leaves the missed packets out instead of sending a burst.
     const STALL: Duration = Duration::from_millis(200);
+    /// Who is heard and says nothing for this long, not even silence, gives way to silence of our own.
+    const LULL: Duration = Duration::from_millis(200);
 
     /// * `random` — first SSRC, sequence number and timestamp (RFC 3550 §5.1).
     pub fn new(random: [u32; 3]) -> Self {
@@ -57,6 +65,7 @@ impl Sender {
             timestamp,
             marker: true,
             due: None,
+            passage: None,
             queue: VecDeque::with_capacity(Self::WAITING),
             said: 0,
             packet: [0; rtp::HEADER + FRAME],
@@ -85,6 +94,48 @@ impl Sender {
         self.queue.pop_front()
     }
 
+    /// Whether an announcement is being said or waits.
+    pub fn is_playing(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Makes a packet of what another says part of this stream.
+    ///
+    /// * `samples` — it is sound of this length; nothing for a key.
+    /// * returns — the header, unless the packet came too late to have a place.
+    pub fn pass_on(
+        &mut self,
+        at: Instant,
+        packet: &Packet<'_>,
+        payload_type: u8,
+        samples: Option<usize>,
+    ) -> Option<[u8; rtp::HEADER]> {
+        let clock = self.timestamp_at(at);
+        let going = self.passage.filter(|passage| passage.carries(packet, clock));
+        let begins = going.is_none();
+        let mut passage = match going {
+            Some(passage) => passage,
+            None => {
+                // Never back into what was sent already.
+                let ahead = self.timestamp.wrapping_sub(clock).cast_signed() > 0;
+                let timestamp = if ahead { self.timestamp } else { clock };
+                Passage::begin(packet, Place { sequence: self.sequence, timestamp })
+            }
+        };
+        let Place { sequence, timestamp } = passage.place(packet)?;
+        self.passage = Some(passage);
+        if sequence.wrapping_sub(self.sequence).cast_signed() >= 0 {
+            self.sequence = sequence.wrapping_add(1);
+            if let Some(samples) = samples {
+                let samples = u32::try_from(samples).unwrap_or(u32::MAX);
+                self.timestamp = timestamp.wrapping_add(samples);
+                self.due = Some(at + Duration::from_micros(125) * samples);
+            }
+        }
+        let marker = std::mem::take(&mut self.marker) || begins || packet.marker;
+        Some(rtp::header(payload_type, marker, sequence, timestamp, self.ssrc))
+    }
+
     /// Makes the next packet if one is due, and says when its first sample leaves. Packet and sound are then in
     /// [`Sender::packet`] and [`Sender::heard`].
     ///
@@ -96,9 +147,11 @@ impl Sender {
         payload_type: u8,
         progress: &mut impl FnMut(Progress),
     ) -> Option<Instant> {
-        let mut due = self.due.filter(|due| *due <= now)?;
+        let patience = if self.passage.is_some() && !self.is_playing() { Self::LULL } else { Duration::ZERO };
+        let mut due = self.due.filter(|due| *due + patience <= now)?;
+        self.passage = None;
         let behind = now.duration_since(due);
-        if behind > Self::STALL {
+        if behind >= Self::STALL {
             let missed = u32::try_from(behind.as_millis() / PTIME.as_millis()).unwrap_or(u32::MAX);
             due += PTIME * missed;
             self.timestamp = self.timestamp.wrapping_add(missed.wrapping_mul(160));
@@ -125,7 +178,7 @@ impl Sender {
     }
 
     /// The packet of the last [`Sender::poll`].
-    pub const fn packet(&self) -> &[u8] {
+    pub const fn packet(&self) -> &[u8; rtp::HEADER + FRAME] {
         &self.packet
     }
 
@@ -134,9 +187,9 @@ impl Sender {
         &self.heard[..self.spoken]
     }
 
-    /// A packet that was not sent (hold, nobody there) is a break in the stream.
+    /// A packet that was not sent (hold, nobody there) is a break in the stream; so is the end of what somebody said.
     pub fn break_stream(&mut self) {
-        self.marker = true;
+        (self.marker, self.passage) = (true, None);
     }
 
     fn fill(&mut self, due: Instant, codec: G711, progress: &mut impl FnMut(Progress)) {

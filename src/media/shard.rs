@@ -9,11 +9,12 @@ use std::{
 use tokio::sync::mpsc::Sender;
 
 use super::{
-    LegStats, MediaCommand, MediaEvent,
+    LegStats, MediaCommand, MediaEvent, Party,
     fork::Fork,
     leg::{Kind, Leg, Transmit},
     ports::Pair,
     socket::{Batch, Datagram, Poller},
+    talk::Talk,
 };
 use crate::{
     clock::Clock,
@@ -23,14 +24,15 @@ use crate::{
 /// What the plane tells a shard.
 pub enum Message {
     Open { call: CallId, carried: Carried, pairs: Vec<Pair> },
+    Join { call: CallId, party: Party, leg: Box<Leg>, pair: Pair },
     Command { call: CallId, command: MediaCommand, at: Instant },
     Stop,
 }
 
 /// The media side of a call.
 pub enum Carried {
-    /// Has one pair of ports.
-    Talk(Box<Leg>),
+    /// Has a pair of ports for each party.
+    Talk(Box<Talk>),
     /// Has two, the caller's and the operator's.
     Fork(Box<Fork>),
 }
@@ -41,7 +43,7 @@ pub struct Shard {
     messages: Receiver<Message>,
     events: Sender<MediaEvent>,
     poller: Poller,
-    /// Slots are used again; a token is slot * 4, plus 2 for the operator's pair of a fork, plus 1 for RTCP.
+    /// Slots are used again; a token is slot * 8, plus 2 for each pair before it, plus 1 for RTCP.
     slots: Vec<Option<Slot>>,
     calls: HashMap<CallId, usize>,
     batch: Batch,
@@ -50,62 +52,63 @@ pub struct Shard {
 
 struct Slot {
     carried: Carried,
-    pairs: Vec<Pair>,
+    /// By party; of a fork the caller's and the operator's.
+    pairs: [Option<Pair>; Party::MOST],
 }
 
 impl Carried {
     fn handle_command(&mut self, command: MediaCommand, at: Instant, wall: UnixMs) {
         match self {
-            Self::Talk(leg) => leg.handle_command(command, at, wall),
+            Self::Talk(talk) => talk.handle_command(command, at, wall),
             Self::Fork(fork) => fork.handle_command(command, at, wall),
         }
     }
 
-    /// * `side` — of a fork: 0 the caller's stream, 1 the operator's.
+    /// * `party` — whose port it came to.
     /// * `rtcp` — it came to the RTCP port.
-    fn handle_datagram(&mut self, side: usize, rtcp: bool, at: Instant, datagram: Datagram<'_>) {
+    fn handle_datagram(&mut self, party: Party, rtcp: bool, at: Instant, datagram: Datagram<'_>) {
         let Datagram { from, bytes, .. } = datagram;
         match (self, bytes) {
-            (Self::Talk(leg), Some(bytes)) if rtcp => leg.handle_rtcp(at, from, bytes),
-            (Self::Talk(leg), Some(bytes)) => leg.handle_rtp(at, from, bytes),
-            (Self::Talk(leg), None) => leg.handle_oversized(),
-            (Self::Fork(fork), Some(bytes)) if rtcp => fork.handle_rtcp(side, at, from, bytes),
-            (Self::Fork(fork), Some(bytes)) => fork.handle_rtp(side, at, from, bytes),
-            (Self::Fork(fork), None) => fork.handle_oversized(side),
+            (Self::Talk(talk), Some(bytes)) if rtcp => talk.handle_rtcp(party, at, from, bytes),
+            (Self::Talk(talk), Some(bytes)) => talk.handle_rtp(party, at, from, bytes),
+            (Self::Talk(talk), None) => talk.handle_oversized(party),
+            (Self::Fork(fork), Some(bytes)) if rtcp => fork.handle_rtcp(party.index(), at, from, bytes),
+            (Self::Fork(fork), Some(bytes)) => fork.handle_rtp(party.index(), at, from, bytes),
+            (Self::Fork(fork), None) => fork.handle_oversized(party.index()),
         }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         match self {
-            Self::Talk(leg) => leg.handle_timeout(now),
+            Self::Talk(talk) => talk.handle_timeout(now),
             Self::Fork(fork) => fork.handle_timeout(now),
         }
     }
 
-    fn handle_send_failed(&mut self) {
-        if let Self::Talk(leg) = self {
-            leg.handle_send_failed();
+    fn handle_send_failed(&mut self, party: Party) {
+        if let Self::Talk(talk) = self {
+            talk.handle_send_failed(party);
         }
     }
 
-    /// The next datagram that is due, and the side whose ports it leaves from.
-    fn poll_transmit(&mut self, now: Instant) -> Option<(usize, Transmit<'_>)> {
+    /// The next datagram that is due, and whose port it leaves from.
+    fn poll_transmit(&mut self, now: Instant) -> Option<(Party, Transmit<'_>)> {
         match self {
-            Self::Talk(leg) => leg.poll_transmit(now).map(|out| (0, out)),
+            Self::Talk(talk) => talk.poll_transmit(now),
             Self::Fork(fork) => fork.poll_transmit(now),
         }
     }
 
     fn poll_event(&mut self) -> Option<MediaEvent> {
         match self {
-            Self::Talk(leg) => leg.poll_event(),
+            Self::Talk(talk) => talk.poll_event(),
             Self::Fork(fork) => fork.poll_event(),
         }
     }
 
     fn stats(&self) -> LegStats {
         match self {
-            Self::Talk(leg) => leg.stats(),
+            Self::Talk(talk) => talk.stats(),
             Self::Fork(fork) => fork.stats(),
         }
     }
@@ -162,6 +165,8 @@ impl Shard {
             };
             match message {
                 Ok(Message::Open { call, carried, pairs }) => self.open(call, carried, pairs),
+                Ok(Message::Join { call, party, leg, pair }) => self.join(call, party, *leg, pair),
+                Ok(Message::Command { call, command: MediaCommand::Leave(party), at }) => self.leave(call, party, at),
                 Ok(Message::Command { call, command, at }) => self.command(call, command, at),
                 Ok(Message::Stop) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => break,
@@ -175,14 +180,46 @@ impl Shard {
             self.slots.push(None);
             self.slots.len() - 1
         });
-        for (pair, token) in pairs.iter().zip((index as u64 * 4..).step_by(2)) {
-            let watched = self.poller.add(&pair.rtp, token).and_then(|()| self.poller.add(&pair.rtcp, token + 1));
-            if let Err(error) = watched {
-                tracing::error!(call.id = %call, error = &error as &dyn std::error::Error, "media: socket not watched");
-            }
+        let mut places = [const { None }; Party::MOST];
+        for ((party, place), pair) in Party::all().zip(&mut places).zip(pairs) {
+            self.watch(index, party, &pair, call);
+            *place = Some(pair);
         }
-        self.slots[index] = Some(Slot { carried, pairs });
+        self.slots[index] = Some(Slot { carried, pairs: places });
         self.calls.insert(call, index);
+    }
+
+    fn watch(&self, index: usize, party: Party, pair: &Pair, call: CallId) {
+        let token = token(index, party);
+        let watched = self.poller.add(&pair.rtp, token).and_then(|()| self.poller.add(&pair.rtcp, token + 1));
+        if let Err(error) = watched {
+            tracing::error!(call.id = %call, error = &error as &dyn std::error::Error, "media: socket not watched");
+        }
+    }
+
+    /// A party that took part until now is gone with its ports.
+    fn join(&mut self, call: CallId, party: Party, leg: Leg, pair: Pair) {
+        let Some(&index) = self.calls.get(&call) else { return };
+        self.watch(index, party, &pair, call);
+        if let Some(Slot { carried: Carried::Talk(talk), pairs }) = &mut self.slots[index] {
+            talk.join(party, leg);
+            pairs[party.index()] = Some(pair);
+        }
+    }
+
+    fn leave(&mut self, call: CallId, party: Party, at: Instant) {
+        let Some(&index) = self.calls.get(&call) else { return };
+        let Some(Slot { carried: Carried::Talk(talk), pairs }) = &mut self.slots[index] else { return };
+        if let (Some(pair), Some(out)) = (&pairs[party.index()], talk.poll_farewell(party, at)) {
+            // A goodbye that is lost is missed by nobody.
+            let _ = send(pair, &out);
+        }
+        let Some(stats) = talk.leave(party, at) else { return };
+        pairs[party.index()] = None;
+        while let Some(event) = talk.poll_event() {
+            tell_one(&self.events, event);
+        }
+        tell_one(&self.events, MediaEvent::Left { call, party, stats });
     }
 
     fn command(&mut self, call: CallId, command: MediaCommand, at: Instant) {
@@ -206,8 +243,9 @@ impl Shard {
 
     /// Takes the last packets of a call that is about to end.
     fn drain(&mut self, index: usize) {
-        for token in index * 4..index * 4 + 4 {
-            self.receive_from(token);
+        for party in Party::all() {
+            self.receive_from(token(index, party));
+            self.receive_from(token(index, party) + 1);
         }
     }
 
@@ -215,15 +253,18 @@ impl Shard {
         let mut ready = std::mem::take(&mut self.ready);
         self.poller.poll(&mut ready);
         for token in &ready {
-            self.receive_from(usize::try_from(*token).unwrap_or(usize::MAX));
+            self.receive_from(*token);
         }
         self.ready = ready;
     }
 
-    fn receive_from(&mut self, token: usize) {
-        let Some(Some(Slot { carried, pairs })) = self.slots.get_mut(token / 4) else { return };
-        let (side, rtcp) = (token % 4 / 2, token % 2 == 1);
-        let Some(pair) = pairs.get(side) else { return };
+    fn receive_from(&mut self, token: u64) {
+        let index = usize::try_from(token / PER_SLOT).unwrap_or(usize::MAX);
+        let Some(Some(Slot { carried, pairs })) = self.slots.get_mut(index) else { return };
+        let (place, rtcp) = (token % PER_SLOT / 2, token % 2 == 1);
+        let Some((party, Some(pair))) = Party::all().zip(pairs).find(|(party, _)| u64::from(party.0) == place) else {
+            return;
+        };
         let socket = if rtcp { &pair.rtcp } else { &pair.rtp };
         let (now, wall) = (self.clock.instant(), self.clock.kernel_time());
         for _ in 0..Self::BATCHES {
@@ -231,7 +272,7 @@ impl Shard {
                 let age = datagram.stamped.and_then(|stamped| wall.checked_sub(stamped));
                 let age = age.filter(|age| *age <= Self::OLDEST).unwrap_or_default();
                 let at = now.checked_sub(age).unwrap_or(now);
-                carried.handle_datagram(side, rtcp, at, datagram);
+                carried.handle_datagram(party, rtcp, at, datagram);
             });
             if !Batch::is_full(count) {
                 break;
@@ -249,14 +290,26 @@ impl Shard {
     }
 }
 
-fn transmit(carried: &mut Carried, pairs: &[Pair], now: Instant) {
-    while let Some((side, out)) = carried.poll_transmit(now) {
-        let socket = if out.what == Kind::ReportFromItsPort { &pairs[side].rtcp } else { &pairs[side].rtp };
+/// Tokens of a slot: two for each party.
+const PER_SLOT: u64 = 2 * Party::MOST as u64;
+
+const fn token(index: usize, party: Party) -> u64 {
+    index as u64 * PER_SLOT + party.0 as u64 * 2
+}
+
+fn transmit(carried: &mut Carried, pairs: &[Option<Pair>; Party::MOST], now: Instant) {
+    while let Some((party, out)) = carried.poll_transmit(now) {
+        let Some(pair) = &pairs[party.index()] else { continue };
         // A report that is lost is followed by another.
-        if socket.send_to(out.bytes, out.to).is_err() && out.what == Kind::Sound {
-            carried.handle_send_failed();
+        if send(pair, &out).is_err() && out.what == Kind::Sound {
+            carried.handle_send_failed(party);
         }
     }
+}
+
+fn send(pair: &Pair, out: &Transmit<'_>) -> std::io::Result<()> {
+    let socket = if out.what == Kind::ReportFromItsPort { &pair.rtcp } else { &pair.rtp };
+    socket.send_to(out.bytes, out.to).map(|_| ())
 }
 
 fn tell(events: &Sender<MediaEvent>, carried: &mut Carried) {

@@ -11,7 +11,7 @@ use std::{
 
 use rsipstack::{
     EndpointBuilder,
-    dialog::{DialogId, dialog_layer::DialogLayer},
+    dialog::{DialogId, dialog::DialogStateReceiver, dialog_layer::DialogLayer},
     sip::{
         Auth, Header, Headers, Host, HostWithPort, Method, Param, Request, Scheme, SipMessage, StatusCode, Transport,
         Uri,
@@ -39,7 +39,8 @@ use super::{
     kind_of,
     leg::Leg,
     merged::Merged,
-    sdp::{ForkSession, Offer, Sealing, Session},
+    outgoing::Dialler,
+    sdp::{ForkSession, Offer, Sealing, Session, SrtpPolicy},
     siprec::{self, Story},
     socket::WatchedSocket,
     stream::{self, Streams},
@@ -80,9 +81,9 @@ pub(super) struct Shared {
     /// How people of forked calls are known.
     rule: Arc<siprec::Rule>,
     socket: Arc<WatchedSocket>,
-    streams: Arc<Streams>,
-    clock: Clock,
-    layer: DialogLayer,
+    pub(super) streams: Arc<Streams>,
+    pub(super) clock: Clock,
+    pub(super) layer: Arc<DialogLayer>,
     legs: Mutex<HashMap<String, Arc<Leg>>>,
     merged: Mutex<Merged>,
     places: Arc<Semaphore>,
@@ -131,7 +132,7 @@ impl Endpoint {
             socket,
             streams: Streams::new(stack.inner.clone(), settings.streams, cancel.child_token()),
             clock,
-            layer: DialogLayer::new(stack.inner.clone()),
+            layer: Arc::new(DialogLayer::new(stack.inner.clone())),
             legs: Mutex::default(),
             merged: Mutex::new(Merged::new(settings.t1 * 64)),
             places: Arc::new(Semaphore::new(settings.max_calls)),
@@ -147,6 +148,11 @@ impl Endpoint {
             settings,
         };
         Ok((Self { shared: Arc::new(shared), stack, cancel, listeners }, calls))
+    }
+
+    /// What phones are rung with.
+    pub fn dialler(&self) -> Dialler {
+        Dialler(self.shared.clone())
     }
 
     /// The first UDP address; the real port when bound to 0.
@@ -233,8 +239,42 @@ impl Shared {
         Sealing { policy: self.settings.srtp, ours: self.clock.random() }
     }
 
-    pub(super) fn advertised(&self) -> Option<IpAddr> {
-        self.settings.advertise
+    pub(super) const fn srtp(&self) -> SrtpPolicy {
+        self.settings.srtp
+    }
+
+    /// What to tell a peer about a media port of ours.
+    ///
+    /// * `bound` — where the port is bound, perhaps to every address.
+    /// * `local` — our address as the peer reaches it.
+    pub(super) fn media_address(&self, bound: SocketAddr, local: IpAddr) -> SocketAddr {
+        let own = if bound.ip().is_unspecified() { local } else { bound.ip() };
+        SocketAddr::new(self.settings.advertise.unwrap_or(own), bound.port())
+    }
+
+    /// Keeps a dialog until its end.
+    pub(super) fn keep(self: &Arc<Self>, id: &DialogId, leg: &Arc<Leg>, reports: DialogStateReceiver) {
+        self.legs().insert(id.to_string(), leg.clone());
+        let (shared, watched, id) = (self.clone(), leg.clone(), id.clone());
+        self.spawn(async move {
+            watched.watch(reports, &shared).await;
+            shared.legs().remove(&id.to_string());
+            shared.layer.remove_dialog(&id);
+        });
+    }
+
+    /// The dialog a request belongs to. One that a phone of ours has just answered is known to the stack a moment earlier.
+    async fn leg(&self, id: &DialogId) -> Option<Arc<Leg>> {
+        const LOOKS: u32 = 10;
+        const LOOK: Duration = Duration::from_millis(20);
+        for _ in 0..LOOKS {
+            if let Some(leg) = self.legs().get(&id.to_string()).cloned() {
+                return Some(leg);
+            }
+            self.layer.get_dialog(id)?;
+            tokio::time::sleep(LOOK).await;
+        }
+        None
     }
 
     fn legs(&self) -> MutexGuard<'_, HashMap<String, Arc<Leg>>> {
@@ -265,8 +305,7 @@ impl Shared {
         let within = tx.original.to_header()?.tag()?.is_some();
         if within {
             let id = DialogId::try_from(&tx)?;
-            let leg = self.legs().get(&id.to_string()).cloned();
-            return match leg {
+            return match self.leg(&id).await {
                 Some(leg) => leg.request(tx, u32::from(self.clock.random::<1>()[0]) % 11).await,
                 None => answer(tx, gone()).await,
             };
@@ -352,7 +391,8 @@ impl Shared {
         let local = door.address.ip();
         let (reports, receiver) = self.layer.new_dialog_state_channel();
         // A recording client may have dialled whatever it calls its recorder.
-        let contact = door.contact(if called.is_empty() { siprec::SIPREC } else { &called }, &tx.original);
+        let secure = tx.original.uri.scheme == Some(Scheme::Sips);
+        let contact = door.contact(if called.is_empty() { siprec::SIPREC } else { &called }, secure);
         let dialog = match self.layer.get_or_create_server_invite(&tx, reports, None, Some(contact)) {
             Ok(dialog) => dialog,
             Err(error) => {
@@ -364,15 +404,8 @@ impl Shared {
         let flow = tx.connection.as_ref().filter(|it| it.is_reliable()).and_then(SipConnection::cancel_token);
         let forked = story.as_ref().map(|story| story.parties().clone());
         let (leg, events) = Leg::new(dialog.clone(), cseq, flow, story, self.settings.srtp, self.clock.clone());
-        let id = dialog.id();
-        self.legs().insert(id.to_string(), leg.clone());
-        let (shared, watched) = (self.clone(), leg.clone());
-        self.spawn(async move {
-            watched.watch(receiver, &shared).await;
-            shared.legs().remove(&id.to_string());
-            shared.layer.remove_dialog(&id);
-        });
-        let link = Link { shared: self.clone(), leg, events, _place: place };
+        self.keep(&dialog.id(), &leg, receiver);
+        let link = Link { shared: self.clone(), leg, events, _place: Some(place) };
         // Full or closed: the call is dropped, and thereby refused with 503.
         let _ = self.incoming.try_send(Incoming::new(caller, called, forked, local, (offer, terms), link));
         let done = dialog.clone().handle(&mut tx).await;
@@ -403,7 +436,11 @@ impl Shared {
     fn door(&self, tx: &Transaction) -> Door {
         let peer = tx.connection.as_ref().and_then(SipConnection::get_remote_addr);
         let transport = peer.and_then(|peer| peer.r#type).unwrap_or(Transport::Udp);
-        let peer = peer.and_then(|peer| peer.get_socketaddr().ok());
+        self.door_towards(transport, peer.and_then(|peer| peer.get_socketaddr().ok()))
+    }
+
+    /// Our address as a peer reaches it.
+    pub(super) fn door_towards(&self, transport: Transport, peer: Option<SocketAddr>) -> Door {
         let stream = peer.and_then(|peer| self.streams.towards(transport, peer));
         let bound = stream.unwrap_or_else(|| self.socket.towards(peer));
         let ip = self.settings.advertise.unwrap_or_else(|| address_towards(bound.ip(), peer));
@@ -445,15 +482,15 @@ struct Wish {
 }
 
 /// Where a peer reaches us.
-struct Door {
+pub(super) struct Door {
     transport: Transport,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl Door {
-    /// * `request` — a `sips:` call is answered with a `sips:` Contact (RFC 3261 §12.1.1).
-    fn contact(&self, user: &str, request: &Request) -> Uri {
-        let secure = self.transport == Transport::Tls && request.uri.scheme == Some(Scheme::Sips);
+    /// * `secure` — a `sips:` call has a `sips:` Contact on both sides (RFC 3261 §8.1.1.8 and §12.1.1).
+    pub(super) fn contact(&self, user: &str, secure: bool) -> Uri {
+        let secure = self.transport == Transport::Tls && secure;
         let params = match self.transport {
             Transport::Udp => Vec::new(),
             Transport::Tls if secure => vec![Param::Transport(Transport::Tcp)],

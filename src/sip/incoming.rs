@@ -57,7 +57,8 @@ pub(super) struct Link {
     pub(super) shared: Arc<Shared>,
     pub(super) leg: Arc<Leg>,
     pub(super) events: mpsc::Receiver<LegEvent>,
-    pub(super) _place: OwnedSemaphorePermit,
+    /// Of a call that came in.
+    pub(super) _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Incoming {
@@ -122,7 +123,7 @@ impl Incoming {
             self.link = Some(link);
             return Err(AnswerError::Stack(kind_of(&error).into()));
         }
-        Ok(Answered { link, over: false })
+        Ok(Answered::new(link))
     }
 
     /// Refuses. 503 carries Retry-After.
@@ -136,9 +137,7 @@ impl Incoming {
     ///
     /// * `bound` — where the port is bound, perhaps to every address.
     pub fn media_address(&self, bound: SocketAddr) -> SocketAddr {
-        let advertised = self.link.as_ref().and_then(|link| link.shared.advertised());
-        let own = if bound.ip().is_unspecified() { self.local } else { bound.ip() };
-        SocketAddr::new(advertised.unwrap_or(own), bound.port())
+        self.link.as_ref().map_or(bound, |link| link.shared.media_address(bound, self.local))
     }
 
     /// Whether the caller has given up already.
@@ -165,6 +164,10 @@ impl Drop for Incoming {
 }
 
 impl Answered {
+    pub(super) const fn new(link: Link) -> Self {
+        Self { link, over: false }
+    }
+
     /// The next thing the other side does. After [`LegEvent::Ended`] there is nothing more.
     pub async fn event(&mut self) -> LegEvent {
         let event = self.link.events.recv().await.unwrap_or(LegEvent::Ended(LegEnd::Failed));

@@ -14,7 +14,7 @@ use rsipstack::{
         invite_dialog::InviteDialog,
     },
     sip::{Header, Method, Request, StatusCode, headers::untyped, prelude::HeadersExt, typed},
-    transaction::transaction::Transaction,
+    transaction::{key::TransactionRole, transaction::Transaction},
 };
 use tokio::{
     sync::{Notify, mpsc},
@@ -173,6 +173,11 @@ impl Leg {
         Some(self.story()?.parties().clone())
     }
 
+    /// Whether the INVITE was ours.
+    fn we_called(&self) -> bool {
+        self.dialog.role() == TransactionRole::Client
+    }
+
     fn timer(&self) -> MutexGuard<'_, Timer> {
         self.timer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -219,9 +224,10 @@ impl Leg {
                         }
                     }
                     Some(DialogState::Terminated(_, reason)) => break match reason {
-                        TerminatedReason::UacBye => LegEnd::FarHungUp,
-                        TerminatedReason::UasBye if expired => LegEnd::Expired,
-                        TerminatedReason::UasBye => LegEnd::WeHungUp,
+                        TerminatedReason::UacBye if !self.we_called() => LegEnd::FarHungUp,
+                        TerminatedReason::UasBye if self.we_called() => LegEnd::FarHungUp,
+                        TerminatedReason::UacBye | TerminatedReason::UasBye if expired => LegEnd::Expired,
+                        TerminatedReason::UacBye | TerminatedReason::UasBye => LegEnd::WeHungUp,
                         TerminatedReason::UacCancel => LegEnd::Cancelled,
                         TerminatedReason::Timeout => LegEnd::AckTimeout,
                         _ => LegEnd::Failed,

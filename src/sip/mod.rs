@@ -1,4 +1,4 @@
-//! SIP over UDP, TCP and TLS: takes INVITEs, keeps the dialogs, says goodbye.
+//! SIP over UDP, TCP and TLS: takes INVITEs, rings phones, keeps the dialogs, says goodbye.
 //!
 //! [`Endpoint`] answers by itself whatever needs no caller: refusals in the order of RFC 3261 §8.2, OPTIONS, requests of
 //! unknown dialogs. A call that may be taken comes out as [`Incoming`]; answered, it becomes [`Answered`], whose
@@ -17,6 +17,7 @@ mod fuzz;
 mod incoming;
 mod leg;
 mod merged;
+mod outgoing;
 mod refresh;
 mod registrar;
 mod screen;
@@ -36,6 +37,7 @@ use std::{
 
 pub use endpoint::Endpoint;
 pub use incoming::{AnswerError, Answered, Incoming};
+pub use outgoing::{Dialler, Ring, RingEvent, Ringing, Target};
 pub use siprec::{Forks, Parties};
 
 use crate::tls::Acceptor;

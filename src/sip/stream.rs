@@ -63,12 +63,13 @@ pub(super) struct Streams {
 /// The connections by transport and peer.
 type Open = HashMap<(Transport, SocketAddr), Known>;
 
-#[derive(Clone, Copy)]
 struct Known {
     /// Our address.
     local: SocketAddr,
-    /// We opened it, and the stack finds it.
+    /// We opened it.
     dialled: bool,
+    /// Cancelled when it is gone.
+    gone: CancellationToken,
 }
 
 /// A connection before its first byte.
@@ -135,6 +136,11 @@ impl Streams {
         self.open().get(&(transport, peer)).map(|known| known.local)
     }
 
+    /// Cancelled when the connection to a peer is gone.
+    pub(super) fn flow(&self, transport: Transport, peer: SocketAddr) -> Option<CancellationToken> {
+        self.open().get(&(transport, peer)).map(|known| known.gone.clone())
+    }
+
     /// Takes connections until [`Streams::stop`].
     pub(super) fn listen(self: &Arc<Self>, listener: TcpListener, tls: Option<Acceptor>) {
         let streams = self.clone();
@@ -161,7 +167,7 @@ impl Streams {
         let place = self.places.clone().try_acquire_owned().map_err(io::Error::other)?;
         let stream = timeout(self.limits.handshake, TcpStream::connect(peer)).await??;
         let local = stream.local_addr()?;
-        let Some(opened) = self.admit(address, peer, Known { local, dialled: true }, place).await else {
+        let Some(opened) = self.admit(address, peer, (local, true), place).await else {
             return Err(io::Error::other("too many connections to one address"));
         };
         self.stack.transport_layer.add_connection(opened.connection.clone());
@@ -201,15 +207,21 @@ impl Streams {
         let transport = if tls.is_some() { Transport::Tls } else { Transport::Tcp };
         let Ok(local) = stream.local_addr() else { return };
         let address = SipAddr { r#type: Some(transport), addr: peer.into() };
-        let known = Known { local, dialled: false };
-        let Some(opened) = self.admit(address, peer, known, place).await else { return };
+        let Some(opened) = self.admit(address, peer, (local, false), place).await else { return };
         // Small messages should not wait for more; without it they only come later.
         let _ = stream.set_nodelay(true);
         let streams = self.clone();
         self.spawn(async move {
-            let Some(tls) = tls else { return streams.converse(stream, transport, opened).await };
+            // Added, the stack finds it: phones are rung through the connection they registered over.
+            let Some(tls) = tls else {
+                streams.stack.transport_layer.add_connection(opened.connection.clone());
+                return streams.converse(stream, transport, opened).await;
+            };
             match timeout(streams.limits.handshake, tls.greet(stream)).await {
-                Ok(Ok(stream)) => streams.converse(stream, transport, opened).await,
+                Ok(Ok(stream)) => {
+                    streams.stack.transport_layer.add_connection(opened.connection.clone());
+                    streams.converse(stream, transport, opened).await;
+                }
                 Ok(Err(error)) => failed_handshake(peer, &error),
                 Err(late) => failed_handshake(peer, &late),
             }
@@ -221,10 +233,11 @@ impl Streams {
         self: &Arc<Self>,
         address: SipAddr,
         peer: SocketAddr,
-        known: Known,
+        (local, dialled): (SocketAddr, bool),
         place: OwnedSemaphorePermit,
     ) -> Option<Opened> {
         let key = (address.r#type.unwrap_or(Transport::Tcp), peer);
+        let gone = CancellationToken::new();
         {
             let mut open = self.open();
             let from_there = |ip: IpAddr| open.keys().filter(|(_, known)| known.ip() == ip).count();
@@ -233,13 +246,12 @@ impl Streams {
                 debug!(%peer, "too many SIP connections from one address");
                 return None;
             }
-            open.insert(key, known);
+            open.insert(key, Known { local, dialled, gone: gone.clone() });
         }
         metrics::gauge!("hotline_sip_connections").increment(1);
         let entry = Entry { streams: self.clone(), key };
         let (messages, outgoing) = mpsc::channel(OUTGOING);
         let (listed, nothing) = mpsc::unbounded_channel();
-        let gone = CancellationToken::new();
         let channel =
             ChannelConnection::create_connection_bounded(nothing, messages, address.clone(), Some(gone.clone()));
         let connection = SipConnection::Channel(channel.await.ok()?);

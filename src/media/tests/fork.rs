@@ -71,7 +71,7 @@ async fn each_stream_fills_its_channel_on_one_clock() {
             bench.hear(1, number);
         }
     }
-    assert_eq!(bench.events(), [MediaEvent::FirstPacket { call: bench.call }], "told once");
+    assert_eq!(bench.events(), [MediaEvent::FirstPacket { call: bench.call, party: Party::CALLER }], "told once");
     let end = bench.epoch + TICK * 50;
     assert_eq!(bench.fork.stats().heard.received, 90, "of both");
     bench.fork.handle_command(MediaCommand::Close, end, UnixMs(2_000));
@@ -86,7 +86,7 @@ async fn each_stream_fills_its_channel_on_one_clock() {
 
 #[tokio::test]
 async fn a_fork_is_silent_only_when_both_sides_are_and_neither_is_held() {
-    let silent = |bench: &Bench| vec![MediaEvent::Silent { call: bench.call }];
+    let silent = |bench: &Bench| vec![MediaEvent::Silent { call: bench.call, party: Party::CALLER }];
     let second = Duration::from_secs;
     let mut bench = Bench::new().await;
     bench.listen(Some(true), Some(true), bench.epoch);

@@ -11,6 +11,7 @@ use super::{
         leg::{Kind, Leg},
         rtcp::{self, Block, Item},
         srtp::{Opener, Sealer},
+        talk::Talk,
     },
     *,
 };
@@ -18,7 +19,7 @@ use crate::media::{LegStats, MediaCommand, MediaEvent, Prompt, Srtp, SrtpKey, Sr
 
 /// A leg with a recording, and a time that moves only when told.
 struct Desk {
-    leg: Box<Leg>,
+    talk: Box<Talk>,
     call: CallId,
     start: Instant,
     now: Instant,
@@ -32,7 +33,7 @@ const PHONE: u16 = 40_000;
 impl Desk {
     async fn connected() -> Self {
         let mut desk = Self::opened().await;
-        desk.command(MediaCommand::Connect(remote(PHONE)));
+        desk.command(MediaCommand::Connect(Party::CALLER, remote(PHONE)));
         desk
     }
 
@@ -40,14 +41,14 @@ impl Desk {
     async fn opened() -> Self {
         let (shelf, call, now) = (Shelf::new(), call(), Clock::system().instant());
         let tap = shelf.archive.start(facts(call)).await.expect("room");
-        let leg = Box::new(Leg::new(call, now, UnixMs(1_000), [7; 6]));
-        let mut desk = Self { leg, call, start: now, now, shelf, reports: Vec::new() };
+        let talk = Box::new(Talk::new(call, now, Leg::new("caller".into(), now, UnixMs(1_000), [7; 6])));
+        let mut desk = Self { talk, call, start: now, now, shelf, reports: Vec::new() };
         desk.command(MediaCommand::Record(tap));
         desk
     }
 
     fn command(&mut self, command: MediaCommand) {
-        self.leg.handle_command(command, self.now, UnixMs(1_500));
+        self.talk.handle_command(command, self.now, UnixMs(1_500));
     }
 
     /// Moves time on in steps of a tick; gives what was sent meanwhile.
@@ -55,8 +56,8 @@ impl Desk {
         let (mut sent, until) = (Vec::new(), self.now + Duration::from_millis(ms));
         while self.now < until {
             self.now += Duration::from_millis(2).min(until - self.now);
-            self.leg.handle_timeout(self.now);
-            while let Some(out) = self.leg.poll_transmit(self.now) {
+            self.talk.handle_timeout(self.now);
+            while let Some((_, out)) = self.talk.poll_transmit(self.now) {
                 if out.what == Kind::Sound {
                     sent.push((out.to, out.bytes.to_vec()));
                 } else {
@@ -72,16 +73,16 @@ impl Desk {
     }
 
     fn hear_from(&mut self, port: u16, datagram: &[u8]) {
-        self.leg.handle_rtp(self.now, ([127, 0, 0, 1], port).into(), &mut datagram.to_vec());
+        self.talk.handle_rtp(Party::CALLER, self.now, ([127, 0, 0, 1], port).into(), &mut datagram.to_vec());
     }
 
     /// A compound comes to the RTCP port.
     fn report(&mut self, compound: &[u8]) {
-        self.leg.handle_rtcp(self.now, ([127, 0, 0, 1], PHONE + 1).into(), &mut compound.to_vec());
+        self.talk.handle_rtcp(Party::CALLER, self.now, ([127, 0, 0, 1], PHONE + 1).into(), &mut compound.to_vec());
     }
 
     fn events(&mut self) -> Vec<MediaEvent> {
-        std::iter::from_fn(|| self.leg.poll_event()).collect()
+        std::iter::from_fn(|| self.talk.poll_event()).collect()
     }
 
     fn keys(&mut self) -> String {
@@ -91,7 +92,7 @@ impl Desk {
 
     async fn close(mut self) -> (Recorded, LegStats) {
         self.command(MediaCommand::Close);
-        let stats = self.leg.stats();
+        let stats = self.talk.stats();
         (self.shelf.seal(self.call).await, stats)
     }
 }
@@ -195,8 +196,8 @@ async fn what_came_before_the_answer_was_known_is_recorded_in_its_place() {
         desk.hear(&packet(number));
     }
     assert_eq!(desk.events(), []);
-    desk.command(MediaCommand::Connect(remote(PHONE)));
-    assert_eq!(desk.events(), [MediaEvent::FirstPacket { call: desk.call }]);
+    desk.command(MediaCommand::Connect(Party::CALLER, remote(PHONE)));
+    assert_eq!(desk.events(), [MediaEvent::FirstPacket { call: desk.call, party: Party::CALLER }]);
     let (recorded, _) = desk.close().await;
     assert_same(&recorded.left[160..], &decoded(0..10));
 }
@@ -209,13 +210,13 @@ async fn thirty_silent_seconds_are_told_once_unless_they_hold_or_send_rtcp() {
     desk.wait(29_900);
     assert_eq!(desk.events(), [], "a muted phone lives by its RTCP");
     desk.wait(5_000);
-    assert_eq!(desk.events(), [MediaEvent::Silent { call: desk.call }]);
-    desk.command(MediaCommand::Connect(RemoteMedia { receive: false, ..remote(PHONE) }));
+    assert_eq!(desk.events(), [MediaEvent::Silent { call: desk.call, party: Party::CALLER }]);
+    desk.command(MediaCommand::Connect(Party::CALLER, RemoteMedia { receive: false, ..remote(PHONE) }));
     desk.wait(60_000);
     assert_eq!(desk.events(), [], "held");
-    desk.command(MediaCommand::Connect(remote(PHONE)));
+    desk.command(MediaCommand::Connect(Party::CALLER, remote(PHONE)));
     desk.wait(31_000);
-    assert_eq!(desk.events(), [MediaEvent::Silent { call: desk.call }]);
+    assert_eq!(desk.events(), [MediaEvent::Silent { call: desk.call, party: Party::CALLER }]);
 }
 
 #[tokio::test]
@@ -223,7 +224,7 @@ async fn an_announcement_is_sent_as_one_stream_recorded_on_the_right_and_named()
     let mut desk = Desk::connected().await;
     desk.wait(100);
     let pcm: Vec<i16> = (0..4_000).map(|index| if index % 20 < 10 { 5_000 } else { -5_000 }).collect();
-    desk.command(MediaCommand::Play(Arc::new(Prompt { name: "welcome".into(), pcm: pcm.clone() })));
+    desk.command(MediaCommand::Play(Party::CALLER, Arc::new(Prompt { name: "welcome".into(), pcm: pcm.clone() })));
     let sent = desk.wait(600);
     assert_eq!(sent.len(), 30);
     let packets: Vec<_> = sent.iter().map(|(_, bytes)| rtp::parse(bytes).expect("RTP")).collect();
@@ -231,7 +232,10 @@ async fn an_announcement_is_sent_as_one_stream_recorded_on_the_right_and_named()
         assert_eq!(pair[1].sequence, pair[0].sequence.wrapping_add(1));
         assert_eq!(pair[1].timestamp, pair[0].timestamp.wrapping_add(160));
     }
-    assert_eq!(desk.events(), [MediaEvent::PromptEnded { call: desk.call, name: "welcome".into() }]);
+    assert_eq!(
+        desk.events(),
+        [MediaEvent::PromptEnded { call: desk.call, party: Party::CALLER, name: "welcome".into() }]
+    );
     let (recorded, stats) = desk.close().await;
     assert_eq!(stats.sent, 36);
     let begin = first_sound(&recorded.right);
@@ -246,14 +250,16 @@ async fn an_announcement_is_sent_as_one_stream_recorded_on_the_right_and_named()
 #[tokio::test]
 async fn a_cut_announcement_ends_where_it_was_cut() {
     let mut desk = Desk::connected().await;
-    let prompt = |name: &str| MediaCommand::Play(Arc::new(Prompt { name: name.into(), pcm: vec![900; 80_000] }));
+    let prompt =
+        |name: &str| MediaCommand::Play(Party::CALLER, Arc::new(Prompt { name: name.into(), pcm: vec![900; 80_000] }));
     desk.command(prompt("one"));
     desk.command(prompt("two"));
     desk.wait(1_000);
-    desk.command(MediaCommand::StopPlaying);
+    desk.command(MediaCommand::StopPlaying(Party::CALLER));
     desk.wait(1_000);
-    let ended: Vec<_> =
-        ["one", "two"].map(|name| MediaEvent::PromptEnded { call: desk.call, name: name.into() }).into();
+    let ended: Vec<_> = ["one", "two"]
+        .map(|name| MediaEvent::PromptEnded { call: desk.call, party: Party::CALLER, name: name.into() })
+        .into();
     assert_eq!(desk.events(), ended);
     let (recorded, _) = desk.close().await;
     let spans: Vec<_> = recorded.sealed.speakers.iter().map(|it| (it.who.as_str(), it.start_ms, it.end_ms)).collect();
@@ -265,10 +271,10 @@ async fn a_cut_announcement_ends_where_it_was_cut() {
 async fn nothing_is_sent_while_they_hold_us_and_a_new_codec_is_taken_up() {
     let mut desk = Desk::connected().await;
     assert_eq!(desk.wait(100).len(), 6);
-    desk.command(MediaCommand::Connect(RemoteMedia { send: false, ..remote(PHONE) }));
+    desk.command(MediaCommand::Connect(Party::CALLER, RemoteMedia { send: false, ..remote(PHONE) }));
     assert_eq!(desk.wait(100).len(), 0);
     let ulaw = RemoteMedia { codec: G711::Ulaw, payload_type: 0, ..remote(PHONE) };
-    desk.command(MediaCommand::Connect(ulaw));
+    desk.command(MediaCommand::Connect(Party::CALLER, ulaw));
     let sent = desk.wait(40);
     let packet = rtp::parse(&sent[0].1).expect("RTP");
     assert!(packet.marker, "the first after a break");
@@ -330,7 +336,7 @@ async fn a_phone_behind_nat_loses_nothing_by_being_doubted() {
     }
     let sent = desk.wait(20);
     assert_eq!(sent.last().map(|(to, _)| to.port()), Some(51_000));
-    assert_eq!(desk.events(), [MediaEvent::FirstPacket { call: desk.call }]);
+    assert_eq!(desk.events(), [MediaEvent::FirstPacket { call: desk.call, party: Party::CALLER }]);
     let (recorded, LegStats { heard, .. }) = desk.close().await;
     assert_same(&recorded.left[160..51 * 160], &decoded(0..50));
     assert_eq!((heard.received, heard.foreign), (50, 0));
@@ -364,7 +370,7 @@ async fn a_new_address_after_a_re_invite_is_followed_and_the_old_one_is_a_strang
         }
     };
     speak(&mut desk, PHONE, 300);
-    desk.command(MediaCommand::Connect(remote(PHONE + 10)));
+    desk.command(MediaCommand::Connect(Party::CALLER, remote(PHONE + 10)));
     for stranger in 0..20_u16 {
         speak(&mut desk, PHONE, 1);
         let head = rtp::header(8, false, stranger, u32::from(stranger) * 160, 666);
@@ -393,7 +399,7 @@ async fn a_new_source_at_the_same_address_goes_on_and_a_bye_of_the_old_one_ends_
         let head = rtp::header(8, number == 50, u16::try_from(number).expect("small"), number * 160, 77);
         desk.hear(&[&head[..], &sound(number)].concat());
     }
-    assert_eq!(desk.events(), [MediaEvent::FirstPacket { call: desk.call }]);
+    assert_eq!(desk.events(), [MediaEvent::FirstPacket { call: desk.call, party: Party::CALLER }]);
     let (recorded, LegStats { heard, .. }) = desk.close().await;
     assert_same(&recorded.left[160..101 * 160], &decoded(0..100));
     assert_eq!((heard.expected, heard.lost, heard.rtcp), (100, 0, 1));
@@ -437,7 +443,11 @@ async fn comfort_noise_is_a_sign_of_life_and_no_sound() {
         desk.wait(400);
         desk.hear(&noise(number));
     }
-    assert_eq!(desk.events(), [MediaEvent::FirstPacket { call: desk.call }], "forty seconds, and not silent");
+    assert_eq!(
+        desk.events(),
+        [MediaEvent::FirstPacket { call: desk.call, party: Party::CALLER }],
+        "forty seconds, and not silent"
+    );
     let (recorded, LegStats { heard, .. }) = desk.close().await;
     assert!(recorded.left[320..].iter().all(|sample| *sample == 0));
     assert_eq!((heard.received, heard.lost, heard.foreign), (99, 0, 1));
@@ -448,7 +458,7 @@ async fn reports_go_to_the_next_port_or_with_rtp_and_the_last_says_bye() {
     for mux in [false, true] {
         let mut desk = Desk::opened().await;
         let rtcp = if mux { None } else { remote(PHONE).rtcp };
-        desk.command(MediaCommand::Connect(RemoteMedia { rtcp, ..remote(PHONE) }));
+        desk.command(MediaCommand::Connect(Party::CALLER, RemoteMedia { rtcp, ..remote(PHONE) }));
         for number in 0..1_000 {
             desk.wait(20);
             if number != 500 {
@@ -497,7 +507,7 @@ fn keys() -> Srtp {
 async fn sealed_sound_is_heard_and_what_is_forged_repeated_or_in_clear_never_sounds() {
     let mut desk = Desk::opened().await;
     let Srtp { ours, theirs } = keys();
-    desk.command(MediaCommand::Connect(RemoteMedia { srtp: Some(Box::new(keys())), ..remote(PHONE) }));
+    desk.command(MediaCommand::Connect(Party::CALLER, RemoteMedia { srtp: Some(Box::new(keys())), ..remote(PHONE) }));
     let (mut sealer, mut opener, mut wire) = (Sealer::new(theirs), Opener::new(ours), Vec::new());
     let mut forger = Sealer::new(SrtpKey { master: [3; 30], ..theirs });
     for number in 0..100 {
@@ -515,7 +525,10 @@ async fn sealed_sound_is_heard_and_what_is_forged_repeated_or_in_clear_never_sou
         desk.hear_from(6_666, &wire);
         if number == 50 {
             // A re-INVITE with the same keys.
-            desk.command(MediaCommand::Connect(RemoteMedia { srtp: Some(Box::new(keys())), ..remote(PHONE) }));
+            desk.command(MediaCommand::Connect(
+                Party::CALLER,
+                RemoteMedia { srtp: Some(Box::new(keys())), ..remote(PHONE) },
+            ));
         }
     }
     let mut compound = report(Block { lost: 4, ..Block::default() }, false);
@@ -538,7 +551,7 @@ async fn figures_of_a_bad_line_tell_runs_and_the_longest_of_them() {
         desk.wait(if number == 105 { 120 } else { 20 });
         desk.hear(&packet(number));
     }
-    let StreamStats { expected, lost, loss_runs, longest_loss_ms, .. } = desk.leg.stats().heard;
+    let StreamStats { expected, lost, loss_runs, longest_loss_ms, .. } = desk.talk.stats().heard;
     assert_eq!((expected, lost, loss_runs, longest_loss_ms), (300, 6, 2, 100));
     assert!(Inbound::DOUBT < Latch::WINDOW);
 }

@@ -2,13 +2,14 @@
 
 mod fork;
 mod leg;
+mod talk;
 mod wire;
 
 use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::{G711, RemoteMedia, rtp};
+use super::{G711, Party, RemoteMedia, rtp};
 use crate::{
     clock::Clock,
     domain::{

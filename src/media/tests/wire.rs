@@ -35,7 +35,7 @@ impl Exchange {
         let line = plane.open(call).expect("ports");
         let tap = shelf.archive.start(facts(call)).await.expect("room");
         let port = phone.local_addr().expect("bound").port();
-        plane.command(call, MediaCommand::Connect(remote(port))).expect("a leg");
+        plane.command(call, MediaCommand::Connect(Party::CALLER, remote(port))).expect("a leg");
         let began = clock.instant();
         plane.command(call, MediaCommand::Record(tap)).expect("a leg");
         Self { plane, events, shelf, clock, call, phone, line, began }
@@ -80,7 +80,7 @@ async fn the_recording_is_what_was_sent_sample_by_sample() {
     let packets: Vec<_> = (0..100).map(packet).collect();
     exchange.speak(&packets);
     let (recorded, stats, events, lasted) = exchange.hang_up().await;
-    assert_eq!(events, [MediaEvent::FirstPacket { call }]);
+    assert_eq!(events, [MediaEvent::FirstPacket { call, party: Party::CALLER }]);
     assert_eq!((stats.heard.received, stats.heard.lost, stats.heard.duplicates), (100, 0, 0));
     let begin = first_sound(&recorded.left);
     assert_same(&recorded.left[begin..begin + 16_000], &decoded(0..100));
@@ -116,7 +116,7 @@ async fn keys_come_out_as_events_and_not_in_the_recording() {
     packets.extend((18..28).map(packet));
     exchange.speak(&packets);
     let (recorded, stats, events, _) = exchange.hang_up().await;
-    assert_eq!(events[1..], [MediaEvent::Digit { call, key: '5', duration_ms: 160 }]);
+    assert_eq!(events[1..], [MediaEvent::Digit { call, party: Party::CALLER, key: '5', duration_ms: 160 }]);
     let begin = first_sound(&recorded.left);
     assert_same(&recorded.left[begin..begin + 1_600], &decoded(0..10));
     assert!(recorded.left[begin + 1_600..begin + 18 * 160].iter().all(|sample| *sample == 0));
@@ -131,7 +131,7 @@ async fn an_announcement_reaches_the_phone_and_the_right_channel() {
     #[expect(clippy::cast_possible_truncation, reason = "9,000 fits")]
     let pcm: Vec<i16> = (0..8_000).map(|index| tone(index) as i16).collect();
     let prompt = Arc::new(Prompt { name: "tone".into(), pcm });
-    exchange.plane.command(exchange.call, MediaCommand::Play(prompt)).expect("a leg");
+    exchange.plane.command(exchange.call, MediaCommand::Play(Party::CALLER, prompt)).expect("a leg");
     let (mut heard, mut buffer, mut last) = (Vec::new(), [0; 2_000], None);
     while heard.len() < 8_000 {
         let (length, from) = exchange.phone.recv_from(&mut buffer).expect("our stream goes on");
@@ -145,7 +145,10 @@ async fn an_announcement_reaches_the_phone_and_the_right_channel() {
             heard.extend(packet.payload.iter().map(|code| G711::Alaw.decode(*code)));
         }
     }
-    assert_eq!(exchange.event().await, MediaEvent::PromptEnded { call: exchange.call, name: "tone".into() });
+    assert_eq!(
+        exchange.event().await,
+        MediaEvent::PromptEnded { call: exchange.call, party: Party::CALLER, name: "tone".into() }
+    );
     let (recorded, ..) = exchange.hang_up().await;
     assert!(tone_share(&heard, 440.0) > 0.99);
     let [speaker] = &recorded.sealed.speakers[..] else { panic!("{:?}", recorded.sealed.speakers) };
@@ -237,7 +240,8 @@ async fn a_call_is_closed_and_gives_its_ports_back_although_its_thread_is_behind
     let (plane, mut events, _) = small_plane();
     let (free, call) = (plane.free_ports(), call());
     plane.open(call).expect("ports");
-    let behind = std::iter::repeat_with(|| plane.command(call, MediaCommand::StopPlaying)).take(1_000_000);
+    let behind =
+        std::iter::repeat_with(|| plane.command(call, MediaCommand::StopPlaying(Party::CALLER))).take(1_000_000);
     assert!(behind.into_iter().any(|told| told.is_err()), "its ring is full");
     plane.command(call, MediaCommand::Close).expect("a leg");
     all_closed(&mut events, 1).await;
