@@ -14,23 +14,13 @@ pub fn is_sound(uri: &str) -> bool {
 /// everything else counts, the parameters too that only one of them has. A telephone repeats its contact as it was,
 /// and one it has changed runs out by itself.
 pub fn key(uri: &str) -> String {
-    let (place, parameters) = uri.split_at(parameters_at(uri));
-    let (user, host) = place.rsplit_once('@').map_or_else(
-        || place.split_once(':').unwrap_or(("", place)),
-        |(user, host)| (user, host),
-    );
-    let (scheme, user) = user.split_once(':').unwrap_or((user, ""));
+    let (scheme, rest) = uri.split_once(':').unwrap_or(("", uri));
+    // A user part may have semicolons of its own, so the host is looked for first.
+    let (user, host) = rest.split_at(rest.rfind('@').map_or(0, |at| at + 1));
+    let (host, parameters) = host.split_at(host.find(';').unwrap_or(host.len()));
     let mut parameters: Vec<String> = parameters.split(';').map(str::to_ascii_lowercase).collect();
     parameters.sort_unstable();
-    let has_user = if place.contains('@') { "@" } else { "" };
-    let (scheme, host) = (scheme.to_ascii_lowercase(), host.to_ascii_lowercase());
-    format!("{scheme}:{user}{has_user}{host}{}", parameters.join(";"))
-}
-
-/// Where the parameters begin. A user part may have semicolons of its own.
-fn parameters_at(uri: &str) -> usize {
-    let host = uri.rfind('@').unwrap_or(0);
-    uri[host..].find(';').map_or(uri.len(), |it| host + it)
+    format!("{}:{user}{}{}", scheme.to_ascii_lowercase(), host.to_ascii_lowercase(), parameters.join(";"))
 }
 
 #[cfg(test)]

@@ -9,3 +9,4 @@ mod contact;
 mod credentials;
 mod digest;
 mod lockout;
+mod nonce;
