@@ -2,11 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{
-    Store, StoreError, Tx,
-    codec::maybe_id,
-    sql::sql,
-};
+use super::{Store, StoreError, Tx, codec::maybe_id, sql::sql};
 use crate::{
     domain::{ids::UserId, time::UnixMs},
     telemetry::Private,
@@ -63,13 +59,14 @@ impl Tx {
 impl Store {
     /// The seat of an extension, if a telephone may register for it: not while its person's account is closed.
     pub async fn open_seat(&self, extension: &str) -> Result<Option<SeatRow>, StoreError> {
-        let row: Option<Row> = sql("SELECT seats.extension, seats.user_id, seats.ha1_md5, seats.ha1_sha256, seats.created,
+        let row: Option<Row> =
+            sql("SELECT seats.extension, seats.user_id, seats.ha1_md5, seats.ha1_sha256, seats.created,
                 seats.changed FROM seats LEFT JOIN users ON users.id = seats.user_id
              WHERE seats.extension = $1 AND (seats.user_id IS NULL OR users.disabled = 0)")
-        .bind(extension)
-        .fetch_optional(self.readers())
-        .await
-        .map_err(StoreError::at("reading a seat"))?;
+            .bind(extension)
+            .fetch_optional(self.readers())
+            .await
+            .map_err(StoreError::at("reading a seat"))?;
         row.map(seat).transpose()
     }
 }

@@ -64,7 +64,8 @@ mod tests {
         for right in ["sip:8001@192.0.2.7", "SIPS:desk.example", "sip:8001@[2001:db8::7]:5060;ob"] {
             assert!(is_sound(right), "{right}");
         }
-        for wrong in ["", "sip:", "8001", "tel:8001", "mailto:a@b", "sip:a@b\r\nX: y", "sip:a b", "sip:a>b", "sip:\"a"] {
+        for wrong in ["", "sip:", "8001", "tel:8001", "mailto:a@b", "sip:a@b\r\nX: y", "sip:a b", "sip:a>b", "sip:\"a"]
+        {
             assert!(!is_sound(wrong), "{wrong}");
         }
     }

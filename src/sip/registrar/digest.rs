@@ -231,9 +231,7 @@ mod tests {
         assert!(nonce.starts_with("000001a3185c50000101010101010101"), "{nonce}");
         assert_eq!(
             fresh,
-            format!(
-                r#"Digest realm="the \"city\"", nonce="{nonce}", algorithm=SHA-256, qop="auth", stale=false"#
-            )
+            format!(r#"Digest realm="the \"city\"", nonce="{nonce}", algorithm=SHA-256, qop="auth", stale=false"#)
         );
         assert!(challenger.challenge(Algorithm::Md5, [1; 8], NOW, true).ends_with("=MD5, qop=\"auth\", stale=true"));
     }
@@ -256,9 +254,8 @@ mod tests {
             let (mut challenger, ha1) = (challenger(), ha1());
             let (guess, right) = ("guess", "secret");
             let fresh = nonce(&challenger, 1);
-            let mut judge = |secret, method, ha1| {
-                challenger.judge(&answer(&fresh, algorithm, secret, 1), method, ha1, NOW)
-            };
+            let mut judge =
+                |secret, method, ha1| challenger.judge(&answer(&fresh, algorithm, secret, 1), method, ha1, NOW);
 
             assert_eq!(judge(guess, "REGISTER", Some(&ha1)), Verdict::Wrong);
             assert_eq!(judge(right, "INVITE", Some(&ha1)), Verdict::Wrong, "it was signed for REGISTER");
