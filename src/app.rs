@@ -405,15 +405,21 @@ impl Builder {
     }
 }
 
-/// Refuses to work with the keys of another line, for what this database finds people by would find nobody; makes a key
-/// for a suite that is new in the settings.
-async fn unlock(store: &Store, vault: &Vault, settings: &Settings) -> anyhow::Result<()> {
+/// Refuses to work with the keys of another line: what this database finds people by would find nobody, and what is
+/// sealed now could not be opened.
+pub(crate) async fn check_keys(store: &Store, vault: &Vault, settings: &Settings) -> anyhow::Result<()> {
     if store.mark("index_key", &vault.mark()).await? != vault.mark() {
         let folder = settings.vault.keys.display();
         anyhow::bail!(
             "vault.keys: the keys in {folder} are not those of this database; put its own back from the backup"
         );
     }
+    Ok(())
+}
+
+/// Looks whether the keys are this database's; makes one for a suite that is new in the settings.
+async fn unlock(store: &Store, vault: &Vault, settings: &Settings) -> anyhow::Result<()> {
+    check_keys(store, vault, settings).await?;
     if let Some(new) = vault.follow(settings.vault.suite)? {
         let mut tx = store.begin().await?;
         tx.audit(AuditEntry {
