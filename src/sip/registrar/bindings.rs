@@ -82,14 +82,15 @@ impl<F> Default for Table<F> {
     }
 }
 
-impl<F: Clone + PartialEq> Table<F> {
+impl<F: Clone> Table<F> {
     /// Shortest time a contact is kept, in seconds. Shorter ones would be refreshed without end.
     pub const MIN_EXPIRES: u32 = 60;
     /// Longest, in seconds; who wants more gets this.
     pub const MAX_EXPIRES: u32 = 3600;
     /// Where nobody says anything, in seconds.
     pub const USUAL_EXPIRES: u32 = 300;
-    /// Contacts of one address of record.
+    /// Contacts of one address of record. The one refreshed longest ago gives way to another: a telephone that starts again
+    /// and again under a new contact must not keep itself out.
     pub const CONTACTS: usize = 10;
     /// Addresses of record with contacts.
     pub const RECORDS: usize = 10_000;
@@ -121,8 +122,9 @@ impl<F: Clone + PartialEq> Table<F> {
             expires_at: now + Duration::from_secs(seconds.into()),
         });
         after.splice(..0, new);
+        after.truncate(Self::CONTACTS);
         let is_new = !after.is_empty() && !self.records.contains_key(aor);
-        if after.len() > Self::CONTACTS || (is_new && self.records.len() >= Self::RECORDS) {
+        if is_new && self.records.len() >= Self::RECORDS {
             return Err(Refused::TooMany);
         }
         self.put(aor, after.clone());
@@ -135,16 +137,16 @@ impl<F: Clone + PartialEq> Table<F> {
         all.filter(|it| it.expires_at > now).cloned().collect()
     }
 
-    /// A connection is gone, and with it the contacts reached over it. Looks at every contact there is.
+    /// Connections are gone, and with them the contacts reached over them. Looks at every contact there is.
     ///
     /// * returns — the addresses of record that changed, in order.
-    pub fn drop_flow(&mut self, flow: &F) -> Vec<String> {
-        let over = |all: &[Binding<F>]| all.iter().any(|it| it.flow == *flow);
+    pub fn drop_flows(&mut self, gone: impl Fn(&F) -> bool) -> Vec<String> {
+        let over = |all: &[Binding<F>]| all.iter().any(|it| gone(&it.flow));
         let changed = self.records.iter().filter(|(_, all)| over(all)).map(|(aor, _)| aor.to_string());
         let mut changed: Vec<String> = changed.collect();
         changed.sort_unstable();
         for aor in &changed {
-            self.keep(aor, |it| it.flow != *flow);
+            self.keep(aor, |it| !gone(&it.flow));
         }
         changed
     }
@@ -200,7 +202,7 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn of<F: Clone + PartialEq>(request: &'a Register<F>) -> Result<Self, Refused> {
+    fn of<F: Clone>(request: &'a Register<F>) -> Result<Self, Refused> {
         if request.wildcard && (!request.contacts.is_empty() || request.expires != Some(0)) {
             return Err(Refused::Malformed);
         }
