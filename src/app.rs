@@ -2,6 +2,7 @@
 
 mod reload;
 mod sample;
+mod seats;
 mod supervisor;
 
 use std::{
@@ -38,7 +39,7 @@ use crate::{
     store::{AuditEntry, Store},
     telemetry::{self, Telemetry},
     tls::Acceptor,
-    users::{FirstAdministrator, Sessions, Users},
+    users::{FirstAdministrator, Seats, Sessions, Users},
     vault::Vault,
 };
 
@@ -274,6 +275,11 @@ impl Builder {
 
     async fn bind_sip(&self, tls: Option<Acceptor>) -> anyhow::Result<(Endpoint, mpsc::Receiver<Incoming>)> {
         let sip = &self.settings.sip;
+        let registration = sip::Registration {
+            realm: sip.realm.clone(),
+            md5_only_agents: sip.md5_only_agents.clone(),
+            secrets: Arc::new(Seats::new(self.store.clone(), self.vault.clone(), &sip.realm)?),
+        };
         let settings = SipSettings {
             udp: sip.udp.all().to_vec(),
             tcp: sip.tcp().to_vec(),
@@ -282,6 +288,7 @@ impl Builder {
             numbers: self.settings.line.numbers.clone(),
             area_code: self.settings.line.area_code.clone(),
             forks: sip::Forks { sources: self.settings.siprec.networks(), seats: self.settings.siprec.seats.clone() },
+            registration,
             srtp: match self.settings.rtp.srtp {
                 Srtp::Off => SrtpPolicy::Off,
                 Srtp::Accept => SrtpPolicy::Accept,

@@ -171,6 +171,11 @@ impl<F: Clone> Table<F> {
         self.due.first().map(|(due, _)| *due)
     }
 
+    /// Contacts of all addresses of record, those included that have run out and were not removed yet.
+    pub fn count(&self) -> usize {
+        self.records.values().map(Vec::len).sum()
+    }
+
     fn keep(&mut self, aor: &str, wanted: impl Fn(&Binding<F>) -> bool) {
         let all = self.records.get(aor).into_iter().flatten();
         let kept = all.filter(|it| wanted(it)).cloned().collect();
