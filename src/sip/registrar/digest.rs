@@ -201,7 +201,7 @@ mod tests {
         ] {
             let read = Credentials::parse(&format!(
                 r#"Digest username="Mufasa", realm="http-auth@example.org", uri="/dir/index.html", algorithm={},
-                   nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFsH4GiTo0v", nc=00000001,
+                   nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", nc=00000001,
                    cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", qop=auth, response="{right}",
                    opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS""#,
                 algorithm.name()

@@ -300,9 +300,8 @@ impl Registrar {
     /// 401: MD5 first, for telephones that take the first they see; SHA-256 for those that look further.
     fn challenge(&self, request: &Request, stale: bool) -> Refusal {
         let (agent, now) = (request::agent(request), self.now());
-        let begins = |beginning: &String| {
-            agent.get(..beginning.len()).is_some_and(|it| it.eq_ignore_ascii_case(beginning))
-        };
+        let begins =
+            |beginning: &String| agent.get(..beginning.len()).is_some_and(|it| it.eq_ignore_ascii_case(beginning));
         let md5_only = self.0.settings.md5_only_agents.iter().any(begins);
         let asked = if md5_only { &[Algorithm::Md5][..] } else { &[Algorithm::Md5, Algorithm::Sha256] };
         let challenger = &self.state().challenger;

@@ -191,7 +191,9 @@ mod tests {
     #[test]
     fn only_what_is_shown_for_our_realm_counts() {
         let digest = |realm: &str| {
-            format!("Authorization: Digest username=\"8001\", realm=\"{realm}\", nonce=\"n\", uri=\"u\", response=\"r\"\r\n")
+            format!(
+                "Authorization: Digest username=\"8001\", realm=\"{realm}\", nonce=\"n\", uri=\"u\", response=\"r\"\r\n"
+            )
         };
         let shown = |headers: &str| credentials(&request(headers), "hotline");
         assert!(shown("").is_none());
