@@ -2,6 +2,7 @@
 
 mod reload;
 mod sample;
+mod seats;
 mod supervisor;
 
 use std::{
@@ -38,7 +39,7 @@ use crate::{
     store::{AuditEntry, Store},
     telemetry::{self, Telemetry},
     tls::Acceptor,
-    users::{FirstAdministrator, Sessions, Users},
+    users::{FirstAdministrator, Seats, Sessions, Users},
     vault::Vault,
 };
 
@@ -274,6 +275,11 @@ impl Builder {
 
     async fn bind_sip(&self, tls: Option<Acceptor>) -> anyhow::Result<(Endpoint, mpsc::Receiver<Incoming>)> {
         let sip = &self.settings.sip;
+        let registration = sip::Registration {
+            realm: sip.realm.clone(),
+            md5_only_agents: sip.md5_only_agents.clone(),
+            secrets: Arc::new(Seats::new(self.store.clone(), self.vault.clone(), &sip.realm)?),
+        };
         let settings = SipSettings {
             udp: sip.udp.all().to_vec(),
             tcp: sip.tcp().to_vec(),
@@ -282,6 +288,7 @@ impl Builder {
             numbers: self.settings.line.numbers.clone(),
             area_code: self.settings.line.area_code.clone(),
             forks: sip::Forks { sources: self.settings.siprec.networks(), seats: self.settings.siprec.seats.clone() },
+            registration,
             srtp: match self.settings.rtp.srtp {
                 Srtp::Off => SrtpPolicy::Off,
                 Srtp::Accept => SrtpPolicy::Accept,
@@ -405,15 +412,21 @@ impl Builder {
     }
 }
 
-/// Refuses to work with the keys of another line, for what this database finds people by would find nobody; makes a key
-/// for a suite that is new in the settings.
-async fn unlock(store: &Store, vault: &Vault, settings: &Settings) -> anyhow::Result<()> {
+/// Refuses to work with the keys of another line: what this database finds people by would find nobody, and what is
+/// sealed now could not be opened.
+pub(crate) async fn check_keys(store: &Store, vault: &Vault, settings: &Settings) -> anyhow::Result<()> {
     if store.mark("index_key", &vault.mark()).await? != vault.mark() {
         let folder = settings.vault.keys.display();
         anyhow::bail!(
             "vault.keys: the keys in {folder} are not those of this database; put its own back from the backup"
         );
     }
+    Ok(())
+}
+
+/// Looks whether the keys are this database's; makes one for a suite that is new in the settings.
+async fn unlock(store: &Store, vault: &Vault, settings: &Settings) -> anyhow::Result<()> {
+    check_keys(store, vault, settings).await?;
     if let Some(new) = vault.follow(settings.vault.suite)? {
         let mut tx = store.begin().await?;
         tx.audit(AuditEntry {

@@ -102,6 +102,16 @@ pub(super) fn check(settings: &Settings, file: &Path) -> Result<(), ConfigError>
             }
         }
     }
+    let quotable = |text: &str| text.bytes().all(|sign| matches!(sign, b' '..=b'~') && !b"\"\\".contains(&sign));
+    let realm = &settings.sip.realm;
+    if !(1..=64).contains(&realm.len()) || !quotable(realm) || realm.trim() != realm {
+        wrong("sip.realm", format!("`{realm}` is no word such as hotline: 1 to 64 signs of ASCII, no quotation mark"));
+    }
+    for agent in &settings.sip.md5_only_agents {
+        if !(1..=64).contains(&agent.len()) || agent.trim() != agent {
+            wrong("sip.md5_only_agents", format!("`{agent}` is no beginning of a User-Agent such as baresip"));
+        }
+    }
     if settings.rtp.range().is_none() {
         wrong("rtp.ports", format!("`{}` is not a range such as 20000-29999 (from 1024)", settings.rtp.ports));
     }
@@ -288,11 +298,13 @@ mod tests {
         settings.sip.udp = "127.0.0.1:5060, [::1]:5060".to_owned().try_into().expect("addresses");
         settings.sip.tls = listen("127.0.0.1:5061");
         settings.line.area_code = "635".into();
+        settings.sip.realm = "the \"city\"".into();
+        settings.sip.md5_only_agents.push(String::new());
         let keys = |settings: &Settings| -> Vec<String> {
             let checked = check(settings, Path::new("hotline.toml"));
             checked.err().into_iter().flat_map(|error| error.mistakes).map(|mistake| mistake.key).collect()
         };
-        assert_eq!(keys(&settings), ["sip.udp", "line.area_code"]);
+        assert_eq!(keys(&settings), ["sip.udp", "sip.realm", "sip.md5_only_agents", "line.area_code"]);
         settings = Settings::default();
         assert_eq!(settings.sip.tcp(), settings.sip.udp.all(), "TCP is where UDP is");
         settings.sip.tcp = Some(Listen::Off);

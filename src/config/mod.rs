@@ -74,6 +74,11 @@ pub struct Sip {
     pub tls_certificate: Tls,
     /// Address the outside reaches us at, for SIP and RTP, where it is not one of this machine's (behind NAT).
     pub advertise: Option<IpAddr>,
+    /// What operators' telephones are asked to prove themselves for. Their secrets are hashed with it: with another realm
+    /// none of them is taken any more.
+    pub realm: String,
+    /// Beginnings of the `User-Agent` of telephones that are asked for MD5 alone, since they fail where there is a choice.
+    pub md5_only_agents: Vec<String>,
 }
 
 /// Media ports.
@@ -282,6 +287,8 @@ impl Default for Settings {
                 tls: Listen::Off,
                 tls_certificate: Tls::SelfSigned,
                 advertise: None,
+                realm: "hotline".into(),
+                md5_only_agents: vec!["baresip".into()],
             },
             rtp: Rtp { ports: "20000-29999".into(), shards: 1, srtp: Srtp::Accept },
             line: Line {

@@ -16,6 +16,7 @@ pub mod number;
 pub mod quality;
 pub mod retention;
 pub mod role;
+pub mod seat;
 pub mod time;
 pub mod transcript;
 pub mod words;

@@ -10,9 +10,9 @@ use encoding_rs::GB18030;
 /// Longest message the stack reads, bytes.
 pub const LONGEST: usize = 8192;
 /// What we understand; also the value of our `Allow`.
-pub const ALLOWED: [&str; 7] = ["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE"];
+pub const ALLOWED: [&str; 8] = ["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "REGISTER"];
 /// Methods that exist and that this line does not take: 405 rather than 501.
-const KNOWN: [&str; 7] = ["REGISTER", "MESSAGE", "NOTIFY", "PRACK", "PUBLISH", "REFER", "SUBSCRIBE"];
+const KNOWN: [&str; 6] = ["MESSAGE", "NOTIFY", "PRACK", "PUBLISH", "REFER", "SUBSCRIBE"];
 /// Most header lines of a message.
 const MOST_HEADERS: usize = 256;
 

@@ -106,7 +106,7 @@ fn a_refusal_goes_where_via_says_and_tells_what_we_saw() {
         text.contains("Via: SIP/2.0/UDP 192.0.2.7:5070;branch=z9hG4bK1;rport=5070;received=192.0.2.7\r\n"),
         "{text}"
     );
-    assert!(text.contains("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE\r\n"), "{text}");
+    assert!(text.contains("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REGISTER\r\n"), "{text}");
     assert!(text.contains("To: <sip:12345@192.0.2.1>;tag="), "{text}");
 
     let elsewhere = with("Via", "Via: SIP/2.0/UDP 192.0.2.7:9;branch=z9hG4bK1\r\nSubject: x\r\nMax-Forwards: x");

@@ -40,6 +40,7 @@ use super::{
     leg::Leg,
     merged::Merged,
     outgoing::Dialler,
+    registrar::{Flow, Registrar},
     sdp::{ForkSession, Offer, Sealing, Session, SrtpPolicy},
     siprec::{self, Story},
     socket::WatchedSocket,
@@ -82,6 +83,7 @@ pub(super) struct Shared {
     rule: Arc<siprec::Rule>,
     socket: Arc<WatchedSocket>,
     pub(super) streams: Arc<Streams>,
+    registrar: Registrar,
     pub(super) clock: Clock,
     pub(super) layer: Arc<DialogLayer>,
     legs: Mutex<HashMap<String, Arc<Leg>>>,
@@ -128,9 +130,13 @@ impl Endpoint {
             .with_inspector(Box::new(LastTouch { socket: socket.clone(), advertise: settings.advertise }))
             .build();
         let (incoming, calls) = mpsc::channel(settings.max_calls.clamp(1, 10_000));
+        let registrar = Registrar::new(settings.registration.clone(), clock.clone());
+        let bereft = registrar.clone();
+        let lost = Box::new(move || bereft.drop_lost());
         let shared = Shared {
             socket,
-            streams: Streams::new(stack.inner.clone(), settings.streams, cancel.child_token()),
+            streams: Streams::new(stack.inner.clone(), settings.streams, lost, cancel.child_token()),
+            registrar,
             clock,
             layer: Arc::new(DialogLayer::new(stack.inner.clone())),
             legs: Mutex::default(),
@@ -153,6 +159,11 @@ impl Endpoint {
     /// What phones are rung with.
     pub fn dialler(&self) -> Dialler {
         Dialler(self.shared.clone())
+    }
+
+    /// The telephones that are registered.
+    pub fn registrar(&self) -> Registrar {
+        self.shared.registrar.clone()
     }
 
     /// The first UDP address; the real port when bound to 0.
@@ -184,6 +195,8 @@ impl Endpoint {
         }
         let _cancel = cancel.drop_guard();
         let mut serve = pin!(stack.serve());
+        let registrar = shared.registrar.clone();
+        let mut keep_registrar = pin!(registrar.keep());
         let mut last_call_over = pin!(async {
             stopping.cancelled().await;
             shared.stopping.cancel();
@@ -200,6 +213,7 @@ impl Endpoint {
             tokio::select! {
                 Some(tx) = requests.recv() => shared.take(tx),
                 () = &mut last_call_over => return,
+                () = &mut keep_registrar => return,
                 () = &mut serve => {
                     warn!("the SIP stack ended");
                     return;
@@ -309,6 +323,13 @@ impl Shared {
                 Some(leg) => leg.request(tx, u32::from(self.clock.random::<1>()[0]) % 11).await,
                 None => answer(tx, gone()).await,
             };
+        }
+        if tx.original.method == Method::Register {
+            let reply = match flow(&tx) {
+                Some(flow) => self.registrar.answer(&tx.original, flow).await,
+                None => Refusal(StatusCode::ServerInternalError, Vec::new()),
+            };
+            return answer(tx, reply).await;
         }
         let trusted = self.is_trusted(&tx);
         let forks = tx.original.method == Method::Invite && siprec::asks(&tx.original);
@@ -470,6 +491,13 @@ impl Shared {
             _ => false,
         }
     }
+}
+
+/// The way a request came; nothing where its connection is not known any more.
+fn flow(tx: &Transaction) -> Option<Flow> {
+    let connection = tx.connection.as_ref()?;
+    let gone = Some(connection).filter(|it| it.is_reliable()).and_then(SipConnection::cancel_token);
+    Some(Flow { destination: connection.get_remote_addr()?.clone(), gone })
 }
 
 /// What an INVITE that may be taken is about.

@@ -1,4 +1,4 @@
-//! SIP over UDP, TCP and TLS: takes INVITEs, rings phones, keeps the dialogs, says goodbye.
+//! SIP over UDP, TCP and TLS: takes INVITEs, registers and rings phones, keeps the dialogs, says goodbye.
 //!
 //! [`Endpoint`] answers by itself whatever needs no caller: refusals in the order of RFC 3261 §8.2, OPTIONS, requests of
 //! unknown dialogs. A call that may be taken comes out as [`Incoming`]; answered, it becomes [`Answered`], whose
@@ -6,7 +6,7 @@
 //! `rsipstack`, which is known in this room only; what it leaves open is closed here: `datagram` mends and refuses
 //! raw messages before its parser, `stream` gives it connections, `merged` finds merged requests, `leg` orders what
 //! happens within a dialog, `timer` sees to it that a dialog whose other side has vanished ends (RFC 4028). `siprec` reads
-//! what a switch says that forks its calls to us (RFC 7866).
+//! what a switch says that forks its calls to us (RFC 7866), `registrar` knows where the operators' telephones are.
 
 mod checks;
 mod datagram;
@@ -19,6 +19,7 @@ mod leg;
 mod merged;
 mod outgoing;
 mod refresh;
+mod registrar;
 mod screen;
 pub mod sdp;
 mod siprec;
@@ -37,6 +38,7 @@ use std::{
 pub use endpoint::Endpoint;
 pub use incoming::{AnswerError, Answered, Incoming};
 pub use outgoing::{Dialler, Ring, RingEvent, Ringing, Target};
+pub use registrar::{Away, Binding, Registrar, Registration, Secrets};
 pub use siprec::{Forks, Parties};
 
 use crate::tls::Acceptor;
@@ -58,6 +60,8 @@ pub struct SipSettings {
     pub area_code: String,
     /// Switches that may fork their calls to us.
     pub forks: Forks,
+    /// Whose telephones may register.
+    pub registration: Registration,
     /// Which streams are taken.
     pub srtp: sdp::SrtpPolicy,
     /// Calls at once; the next one hears 503 with Retry-After.
@@ -98,6 +102,7 @@ impl SipSettings {
             numbers,
             area_code: String::new(),
             forks: Forks::default(),
+            registration: Registration::default(),
             srtp: sdp::SrtpPolicy::default(),
             max_calls,
             t1: Self::T1,

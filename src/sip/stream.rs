@@ -56,6 +56,8 @@ pub(super) struct Streams {
     limits: StreamLimits,
     places: Arc<Semaphore>,
     open: Mutex<Open>,
+    /// Called after each connection's end.
+    lost: Box<dyn Fn() + Send + Sync>,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -96,6 +98,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         self.streams.open().remove(&self.key);
         metrics::gauge!("hotline_sip_connections").decrement(1);
+        (self.streams.lost)();
     }
 }
 
@@ -119,13 +122,20 @@ fn failed_handshake(peer: SocketAddr, error: &dyn std::error::Error) {
 }
 
 impl Streams {
+    /// * `lost` — is told after each connection's end, once its token is cancelled.
     /// * `stopping` — ends all connections.
-    pub(super) fn new(stack: EndpointInnerRef, limits: StreamLimits, stopping: CancellationToken) -> Arc<Self> {
+    pub(super) fn new(
+        stack: EndpointInnerRef,
+        limits: StreamLimits,
+        lost: Box<dyn Fn() + Send + Sync>,
+        stopping: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new(Self {
             stack,
             limits,
             places: Arc::new(Semaphore::new(limits.connections)),
             open: Mutex::default(),
+            lost,
             tasks: TaskTracker::new(),
             stopping,
         })

@@ -40,6 +40,7 @@ const TABLES: &[(&str, Fate)] = &[
     ("callbacks", Fate::Kept),
     ("users", Fate::Kept),
     ("user_roles", Fate::Kept),
+    ("seats", Fate::Kept),
     ("tokens", Fate::Kept),
     ("passwords", Fate::Kept),
     ("sessions", Fate::Dropped),

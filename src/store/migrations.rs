@@ -38,6 +38,7 @@ migrations! {
     7 "0007_calendar"
     8 "0008_forked"
     9 "0009_quality"
+    10 "0010_seats"
 }
 
 /// The newest migration.

@@ -65,6 +65,13 @@ const ALL: &[(&str, Kind, Unit, &str)] = &[
         Unit::Count,
         "SIP connections refused because their address had too many",
     ),
+    ("hotline_sip_registrations", Gauge, Unit::Count, "Places where registered telephones can be rung"),
+    (
+        "hotline_sip_registrations_refused_total",
+        Counter,
+        Unit::Count,
+        "REGISTERs refused, by reason; the first challenge is none",
+    ),
     ("hotline_sip_handshakes_failed_total", Counter, Unit::Count, "TLS handshakes of SIP connections that failed"),
     ("hotline_siprec_refused_total", Counter, Unit::Count, "Forked calls refused because their sender is not trusted"),
     (

@@ -4,7 +4,7 @@
 //! roles and passwords. Which of them asks is the door's business; that nobody does it to himself and that each kind
 //! keeps somebody is decided here.
 
-use super::{By, FirstAdministrator, UserError, Users, give_one_time, lockout::Lockout, password, trail};
+use super::{By, FirstAdministrator, NewSeat, UserError, Users, give_one_time, lockout::Lockout, password, trail};
 use crate::{
     domain::{audit::Action, ids::UserId, role::Role},
     store::{StoreError, Tx, UserRow},
@@ -19,6 +19,8 @@ pub struct NewUser {
     /// `WATER` or `371526-ZJ`; whether there is such a unit is the caller's to check.
     pub unit: Option<String>,
     pub extension: Option<String>,
+    /// What the telephone of this extension shows; without it none may register.
+    pub seat: Option<NewSeat>,
     pub password: Option<Private<String>>,
 }
 
@@ -46,20 +48,27 @@ impl Users {
     /// # Errors
     /// What is wrong with the name, the roles or the password, or that the name is taken.
     pub async fn add(&self, new: NewUser) -> Result<UserRow, UserError> {
-        let NewUser { name, roles, unit, extension, password } = new;
+        let NewUser { name, roles, unit, extension, seat, password } = new;
         let mut row = self.row(Opening { name, unit, extension }, roles)?;
         Role::check(&row.roles, row.unit.as_deref())?;
         if let Some(password) = password {
             row.password = Some(self.usable(&row.name, None, password).await?);
         }
-        self.insert(&By::machine(), &row).await?;
+        let (by, mut tx) = (By::machine(), self.store.begin().await?);
+        insert(&mut tx, &by, &row).await?;
+        if let Some(seat) = seat {
+            seat.put(&mut tx, &by, &row).await?;
+        }
+        tx.commit().await?;
         Ok(row)
     }
 
     /// Opens an account.
     pub async fn open(&self, by: &By, opening: Opening) -> Result<UserRow, UserError> {
         let row = self.row(opening, Vec::new())?;
-        self.insert(by, &row).await?;
+        let mut tx = self.store.begin().await?;
+        insert(&mut tx, by, &row).await?;
+        tx.commit().await?;
         Ok(row)
     }
 
@@ -104,6 +113,10 @@ impl Users {
             Role::check(&after.roles, after.unit.as_deref())?;
         }
         update(&mut tx, &mut after, version).await?;
+        if after.extension != before.extension {
+            // Its secret was made for the old one, which may be somebody else's tomorrow.
+            tx.remove_seats(user).await?;
+        }
         trail::changed(&mut tx, by, &before, &after);
         tx.commit().await?;
         Ok(after)
@@ -218,12 +231,6 @@ impl Users {
             version: 1,
             created: clock.now(),
         })
-    }
-
-    async fn insert(&self, by: &By, row: &UserRow) -> Result<(), UserError> {
-        let mut tx = self.store.begin().await?;
-        insert(&mut tx, by, row).await?;
-        Ok(tx.commit().await?)
     }
 }
 

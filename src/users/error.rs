@@ -26,6 +26,8 @@ pub enum UserError {
     Taken(String),
     #[error("there is no user `{0}`")]
     Unknown(String),
+    #[error("user `{0}` has no extension, and so no telephone that could have a secret")]
+    NoSeat(String),
     #[error("there is no user {0}")]
     NotFound(UserId),
     #[error("user {id} was changed by somebody else meanwhile")]

@@ -2,7 +2,7 @@
 //!
 //! What a browser or a system holds is 32 random bytes; only their SHA-256 is stored, so looking one up compares hashes
 //! and takes the same path whatever was sent. A password is stored as Argon2id, the secret of a second factor sealed by
-//! the vault. Everything that happens to an account is noted in the audit, in the transaction that does it.
+//! the vault; so is what an operator's telephone shows when it registers. Everything that happens to an account is noted in the audit, in the transaction that does it.
 
 mod accounts;
 mod error;
@@ -10,6 +10,7 @@ mod lockout;
 mod password;
 mod policy;
 mod recovery;
+mod seats;
 mod sessions;
 mod tokens;
 mod totp;
@@ -31,6 +32,7 @@ pub use accounts::{Change, NewUser, Opening};
 pub use error::UserError;
 pub use password::verify;
 pub use policy::Weak;
+pub use seats::{NewSeat, Seats};
 pub use sessions::{LogIn, Sessions};
 pub use tokens::NewToken;
 pub use totp::Enrolment;

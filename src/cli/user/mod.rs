@@ -9,12 +9,14 @@ use clap::{Args, Subcommand};
 
 use super::{Cli, WrongUse};
 use crate::{
+    app,
     config::Settings,
     domain::role::Role,
     http::Right,
     store::UserRow,
     telemetry::Private,
-    users::{By, FirstAdministrator, NewToken, NewUser, UserError, Users},
+    users::{By, FirstAdministrator, NewToken, NewUser, Seats, UserError, Users},
+    vault::Vault,
 };
 
 /// Bytes read from standard input; a password is shorter.
@@ -32,6 +34,8 @@ pub(super) enum Command {
     Unlock { name: String },
     /// Prints a new one-time password of a person, once; their log-ins end.
     Password(NewPassword),
+    /// Prints a new SIP secret for a person's telephone, once; the one before is no longer taken.
+    SipSecret { name: String },
     /// Prints a new API token of a person, once; only its hash is kept.
     Token(Token),
 }
@@ -45,7 +49,7 @@ pub(super) struct Person {
     /// The unit they work for: WATER, or 371526-ZJ for an area's own.
     #[arg(long)]
     unit: Option<String>,
-    /// Their seat.
+    /// Their seat; its SIP secret is printed once.
     #[arg(long)]
     extension: Option<String>,
     /// Reads their password from the first line of standard input.
@@ -80,10 +84,12 @@ pub(super) fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
     let settings = cli.settings()?;
     match command {
         Command::Add(person) => {
-            let new = read(&settings, person)?;
-            let row = on_users(&settings, async |users| users.add(new).await)?;
+            let (row, secret) = add(&settings, read(&settings, person)?)?;
             let roles = row.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ");
             println!("{}: added as {roles}", row.name);
+            if let (Some(extension), Some(secret)) = (&row.extension, secret) {
+                tell_secret(extension, &secret);
+            }
         }
         Command::List => list::print(&on_users(&settings, list::all)?),
         Command::Lock { name } => {
@@ -99,6 +105,14 @@ pub(super) fn run(cli: &Cli, command: &Command) -> anyhow::Result<()> {
             println!("{name}: unlocked");
         }
         Command::Password(new) => password(&settings, new)?,
+        Command::SipSecret { name } => {
+            let (extension, secret) = on_seats(&settings, async |users, seats| {
+                let user = users.named(name).await?;
+                let secret = seats.renew(&By::machine(), user.id).await?;
+                Ok((user.extension.unwrap_or_default(), secret))
+            })?;
+            tell_secret(&extension, &secret);
+        }
         Command::Token(Token { name, scope, days }) => {
             let scope = Some(scope.iter().map(ToString::to_string).collect()).filter(|it: &Vec<_>| !it.is_empty());
             let new = NewToken { name: String::new(), scope, days: *days };
@@ -149,6 +163,24 @@ fn password(settings: &Settings, new: &NewPassword) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Adds a person; one with an extension gets a SIP secret.
+fn add(settings: &Settings, new: NewUser) -> anyhow::Result<(UserRow, Option<Private<String>>)> {
+    let Some(extension) = new.extension.clone() else {
+        return Ok((on_users(settings, async |users| users.add(new).await)?, None));
+    };
+    on_seats(settings, async |users, seats| {
+        let seat = seats.make(&extension)?;
+        let secret = seat.secret.clone();
+        Ok((users.add(NewUser { seat: Some(seat), ..new }).await?, Some(secret)))
+    })
+}
+
+/// The one time that a telephone's secret is shown.
+#[expect(clippy::print_stdout, reason = "the answer of the command")]
+fn tell_secret(extension: &str, secret: &Private<String>) {
+    println!("SIP secret of {extension}: {}", secret.reveal());
+}
+
 fn read(settings: &Settings, person: &Person) -> anyhow::Result<NewUser> {
     if let Some(unit) = &person.unit
         && settings.load_city()?.unit(unit).is_none()
@@ -163,6 +195,7 @@ fn read(settings: &Settings, person: &Person) -> anyhow::Result<NewUser> {
         roles: person.roles.clone(),
         unit: person.unit.clone(),
         extension: person.extension.clone(),
+        seat: None,
         password: if person.password_stdin { Some(first_line()?) } else { None },
     })
 }
@@ -175,6 +208,19 @@ fn first_line() -> anyhow::Result<Private<String>> {
 
 fn on_users<T>(settings: &Settings, work: impl AsyncFnOnce(&Users) -> Result<T, UserError>) -> anyhow::Result<T> {
     super::on_store(settings, async |store| work(&Users::new(store, &settings.people)).await.map_err(usage))
+}
+
+/// The same with the keys that secrets are sealed with.
+fn on_seats<T>(
+    settings: &Settings,
+    work: impl AsyncFnOnce(&Users, &Seats) -> Result<T, UserError>,
+) -> anyhow::Result<T> {
+    super::on_store(settings, async |store| {
+        let vault = Vault::open(&settings.vault, store.clock().clone())?;
+        app::check_keys(&store, &vault, settings).await?;
+        let seats = Seats::new(store.clone(), vault, &settings.sip.realm)?;
+        work(&Users::new(store, &settings.people), &seats).await.map_err(usage)
+    })
 }
 
 /// What the person at the keyboard can mend is wrong use; the rest is a failure.

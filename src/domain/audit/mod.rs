@@ -68,6 +68,8 @@ actions! {
     UserDisabled "user_disabled"
     UserEnabled "user_enabled"
     RightsChanged "rights_changed"
+    /// A seat was given another SIP secret.
+    SipSecretMade "sip_secret_made"
     TokenIssued "token_issued"
     TokenRevoked "token_revoked"
     SessionsEnded "sessions_ended"

@@ -19,6 +19,7 @@ impl From<UserError> for Problem {
             UserError::Weak(weak) => refused("weak").with("weak", weak.as_str()),
             UserError::Role(_) => refused("roles"),
             UserError::Taken(_) => refused("taken"),
+            UserError::NoSeat(_) => refused("no_seat"),
             UserError::Last { role, .. } => refused("last").with("role", role.as_str()),
             UserError::Wrong => refused("wrong"),
             UserError::Code => refused("code"),

@@ -3,6 +3,7 @@
 mod addresses;
 mod dialog;
 mod phone;
+mod registrar;
 mod siprec;
 mod streams;
 mod timers;
