@@ -37,7 +37,7 @@ impl Distributor {
     }
 
     pub(super) fn call_back_asked(&mut self, id: CallId) {
-        let Some(call) = self.queue.get_mut(id).filter(|call| call.offered && !call.call_back) else { return };
+        let Some(call) = self.queue.get_mut(id).filter(|call| call.offered && !call.noted) else { return };
         match call.stage() {
             Stage::Waiting => _ = self.note_call_back(id),
             // The seat may answer while the caller is still on the line: better than any call-back.
@@ -56,7 +56,7 @@ impl Distributor {
         let Some(call) = self.queue.get(id) else { return };
         if matches!(call.stage(), Stage::Talking(_)) {
             self.talk_ended(id, now);
-        } else if call.call_back {
+        } else if call.noted {
             // As we asked them to.
         } else if !(call.asked && self.has_room_for_call_back(&call.desk)) {
             self.forget(id, now);
@@ -116,14 +116,15 @@ impl Distributor {
     /// Does for each who waits what it is time for.
     pub(super) fn tend(&mut self, now: Instant) {
         for id in self.waiting_due(now) {
-            let Some(terms) = self.queue.get(id).map(|call| call.terms) else { continue };
-            if has_come(terms.give_up, now) {
+            let terms = |this: &Self| this.queue.get(id).map(|call| call.terms).unwrap_or_default();
+            if has_come(terms(self).give_up, now) {
                 self.give_up(id, GivenUp::TooLong);
-                continue;
             }
-            if has_come(terms.overflow, now) && !self.hand_over(id, now) {
+            if has_come(terms(self).overflow, now) && !self.hand_over(id, now) {
                 self.set(id, |call| call.terms.overflow = Some(now + Plan::REST));
             }
+            // Another desk has other terms.
+            let terms = terms(self);
             if let Some(due) = terms.say_position.filter(|due| *due <= now) {
                 self.say_position(id, due, now);
             }

@@ -146,7 +146,7 @@ impl Distributor {
             call_backs: self.queue.owed(desk),
             longest: Duration::ZERO,
         };
-        for (_, call) in self.queue.calls().filter(|(_, call)| call.desk == *desk && !call.call_back) {
+        for (_, call) in self.queue.calls().filter(|(_, call)| call.desk == *desk && !call.noted) {
             match call.stage() {
                 Stage::Waiting => view.waiting += 1,
                 Stage::Ringing(_) => view.ringing += 1,
@@ -176,7 +176,7 @@ impl Distributor {
         Some(CallView {
             desk: call.desk.clone(),
             stage: call.stage().clone(),
-            call_back: call.call_back,
+            call_back: call.noted,
             since: call.since,
             position: self.queue.position(id),
         })
@@ -189,7 +189,7 @@ impl Distributor {
     /// Rings free seats for those who wait, first come first, until nothing fits any more.
     pub(super) fn pair(&mut self, now: Instant) {
         while let Some((call, seat)) = self.next_pair() {
-            let call_back = self.queue.get(call).is_some_and(|call| call.call_back);
+            let call_back = self.queue.get(call).is_some_and(|call| call.noted);
             self.queue.set_stage(call, Stage::Ringing(seat.clone()));
             self.orders.push_back(match seat.clone() {
                 seat if call_back => Order::DialBack { call, seat },
@@ -206,7 +206,7 @@ impl Distributor {
             return None;
         }
         // Nobody is called back at night by a desk that works by day.
-        let ready = self.queue.line().filter(|(_, call)| !call.call_back || self.is_open(&call.desk));
+        let ready = self.queue.line().filter(|(_, call)| !call.noted || self.is_open(&call.desk));
         ready.into_iter().find_map(|(id, call)| {
             let needed = self.plan.desk(&call.desk).map(|desk| &desk.skills);
             let fits = |seat: &Seat| {

@@ -49,7 +49,8 @@ pub enum Event {
         seat: SeatId,
         skills: Skills,
     },
-    /// The telephone is gone or the operator has logged out. A talk goes on.
+    /// The telephone is gone or the operator has logged out; a talk goes on. Of a seat that was never present it says
+    /// that there is one.
     SeatAbsent {
         seat: SeatId,
     },
@@ -142,7 +143,7 @@ pub enum GivenUp {
     Closed,
     /// As many wait as the desk lets wait.
     Full,
-    /// Longer than [`Desk::give_up_after`](super::Desk::give_up_after).
+    /// Longer than [`Plan::give_up_after`].
     TooLong,
 }
 

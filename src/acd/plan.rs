@@ -28,6 +28,8 @@ pub struct Plan {
     pub position_every: Option<Duration>,
     /// Wait after which a call-back is offered; without it there is none.
     pub call_back_after: Option<Duration>,
+    /// Wait after which a caller is given up, over all desks; without it nobody is.
+    pub give_up_after: Option<Duration>,
     /// At least one; the first takes what belongs to none.
     pub desks: Vec<Desk>,
 }
@@ -45,8 +47,6 @@ pub struct Desk {
     /// Callers who may wait; and, counted apart, call-backs that may be noted.
     pub capacity: usize,
     pub overflow: Option<Overflow>,
-    /// Wait after which a caller is given up, whatever the desk.
-    pub give_up_after: Option<Duration>,
     /// The runner looks at the clock and tells [`Event::DeskOpened`](super::Event::DeskOpened) and
     /// [`Event::DeskClosed`](super::Event::DeskClosed).
     pub hours: Hours,
@@ -77,7 +77,6 @@ impl Plan {
                 desk: other.into(),
                 after: seconds(desk.overflow_after_seconds.unwrap_or(acd.overflow_after_seconds)),
             }),
-            give_up_after: unless_zero(acd.give_up_after_seconds),
             hours: desk.hours,
         };
         let mut plan = Self {
@@ -88,6 +87,7 @@ impl Plan {
             first_position: seconds(acd.first_position_seconds),
             position_every: unless_zero(acd.position_every_seconds),
             call_back_after: unless_zero(acd.callback_after_seconds),
+            give_up_after: unless_zero(acd.give_up_after_seconds),
             desks: acd.desks().iter().map(desk).collect(),
         };
         let named: Vec<String> = plan.desks.iter().flat_map(|desk| desk.numbers.clone()).collect();

@@ -37,7 +37,7 @@ pub(super) struct Call {
     pub tried: Vec<SeatId>,
     pub since: Instant,
     /// The caller is not on the line; somebody calls back.
-    pub call_back: bool,
+    pub noted: bool,
     /// The key for a call-back was offered.
     pub offered: bool,
     /// The key was pressed while a seat rang: noted if the seat does not answer.
@@ -79,12 +79,12 @@ impl Call {
 
     /// Whether a caller waits on the line.
     pub fn is_caller_waiting(&self) -> bool {
-        self.stage == Stage::Waiting && !self.call_back
+        self.stage == Stage::Waiting && !self.noted
     }
 
     /// Whether somebody still has to be called back.
     pub const fn is_owed(&self) -> bool {
-        self.call_back && !matches!(self.stage, Stage::Talking(_))
+        self.noted && !matches!(self.stage, Stage::Talking(_))
     }
 
     /// When time alone changes something while it waits.
@@ -95,7 +95,7 @@ impl Call {
 
     /// Who keeps no line busy is promised a call-back, and waits for nothing else than a seat.
     pub fn note(&mut self) {
-        self.call_back = true;
+        self.noted = true;
         self.asked = false;
         self.terms = Terms { relax: self.terms.relax, ..Terms::default() };
     }
@@ -103,12 +103,11 @@ impl Call {
     /// Sets what waiting leads to, by the plan and the desk it waits at.
     pub fn set_terms(&mut self, plan: &Plan) {
         let relax = plan.relax.filter(|_| !self.wanted.is_empty()).map(|wait| self.since + wait);
-        if self.call_back {
+        if self.noted {
             self.terms = Terms { relax, ..Terms::default() };
             return;
         }
-        let desk = plan.desk(&self.desk);
-        let overflow = desk.and_then(|desk| desk.overflow.as_ref());
+        let overflow = plan.desk(&self.desk).and_then(|desk| desk.overflow.as_ref());
         self.terms = Terms {
             relax,
             // What was said is not said again because the plan has changed.
@@ -117,7 +116,7 @@ impl Call {
                 .map(|_| self.terms.say_position.unwrap_or(self.since + plan.first_position)),
             offer: plan.call_back_after.filter(|_| !self.offered).map(|wait| self.since + wait),
             overflow: overflow.map(|overflow| self.at_desk_since + overflow.after),
-            give_up: desk.and_then(|desk| desk.give_up_after).map(|wait| self.since + wait),
+            give_up: plan.give_up_after.map(|wait| self.since + wait),
         };
     }
 }
@@ -133,7 +132,7 @@ impl Queue {
             preferred: caller.preferred,
             tried: Vec::new(),
             since: now,
-            call_back: false,
+            noted: false,
             offered: false,
             asked: false,
             stage: Stage::Waiting,
@@ -211,7 +210,7 @@ impl Queue {
 
     /// Callers who wait on the line at a desk.
     pub fn callers(&self, desk: &DeskId) -> usize {
-        self.line().filter(|(_, call)| call.desk == *desk && !call.call_back).count()
+        self.line().filter(|(_, call)| call.desk == *desk && !call.noted).count()
     }
 
     /// Call-backs that a desk owes.
