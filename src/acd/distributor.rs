@@ -45,7 +45,7 @@ pub struct DeskView {
     pub waiting: usize,
     /// Callers for whom a seat rings.
     pub ringing: usize,
-    /// Call-backs that are noted and not begun.
+    /// Call-backs that are noted and that no seat has taken yet.
     pub call_backs: usize,
     /// Longest wait of a caller who is not answered yet.
     pub longest: Duration,

@@ -195,7 +195,9 @@ impl Seat {
 
     pub fn engage(&mut self, engaged: bool) {
         self.engaged = engaged;
-        self.wrapped_up();
+        if engaged {
+            self.wrapped_up();
+        }
     }
 
     pub fn wrapped_up(&mut self) {

@@ -68,7 +68,7 @@ fn event(words: &[&str]) -> Event {
         ["done", seat] => Event::WrappedUp { seat: seat.into() },
         ["open", desk] => Event::DeskOpened { desk: desk.into() },
         ["close", desk] => Event::DeskClosed { desk: desk.into() },
-        ["plan", ref rest @ ..] => Event::PlanChanged(plan(&rest.join(" "))),
+        ["plan", ref rest @ ..] => Event::PlanChanged(plan(&rest.join(" ").replace(';', "\n"))),
         _ => panic!("no story has `{words:?}`"),
     }
 }

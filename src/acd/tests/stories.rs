@@ -442,7 +442,7 @@ fn no_more_call_backs_are_offered_than_can_be_noted() {
         50
         60 dropped A
            see A gone
-                            -> offer D",
+        65                  -> offer D",
     );
 }
 
@@ -590,9 +590,13 @@ fn a_new_plan_holds_for_those_who_wait() {
         "0 call A
            call B
         15                  -> say A 1, say B 2
-        20 plan position_every_seconds = 45\nring_seconds = 5\ngive_up_after_seconds = 50
+        20 plan ring_seconds = 5; give_up_after_seconds = 50
            seat 8001        -> ring A 8001
-        25                  -> stop A 8001, ring B 8001",
+        25                  -> stop A 8001
+        30                  -> ring A 8001
+        35                  -> stop A 8001
+           see 8001 paused no_answer
+        50                  -> give up A too_long, give up B too_long",
     );
 }
 
