@@ -1,5 +1,6 @@
 //! Stories of single rules, a model under random events, and whole afternoons.
 
+mod afternoon;
 mod ledger;
 mod model;
 mod script;

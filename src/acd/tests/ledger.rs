@@ -105,7 +105,7 @@ impl Ledger {
             Event::Refused { call, seat, how } => {
                 if self.phones.get(seat).is_some_and(|(ringing, _)| ringing == call) {
                     self.phones.remove(seat);
-                    self.known(*call).place = Place::Waiting;
+                    self.back_to_line(*call);
                     self.rang_in_vain(seat, how.is_miss());
                 }
             }
@@ -142,13 +142,6 @@ impl Ledger {
         if !relaxed {
             self.relax();
         }
-        if let Some(Event::Left { call }) = event
-            && let Some(known) = self.calls.get_mut(call)
-            && known.place == Place::Waiting
-            && !known.noted
-        {
-            known.place = Place::Gone(Gone::Left);
-        }
     }
 
     /// What has to be true after each step.
@@ -184,8 +177,7 @@ impl Ledger {
 
     fn compare_bounds(&self) {
         for desk in &self.plan.desks {
-            let owed = |known: &&Known| known.noted && known.desk == desk.id && !self.is_over(known);
-            let noted = self.calls.values().filter(owed).count();
+            let noted = self.owed(&desk.id);
             let fits = self.callers(&desk.id) <= desk.capacity + self.chairs.len() && noted <= desk.capacity;
             assert!(self.replanned || fits, "{} has {noted} call-backs and {} callers", desk.id, self.callers(&desk.id));
         }
@@ -203,7 +195,7 @@ impl Ledger {
                     self.rang_in_vain(seat, true);
                 }
                 if self.known(*call).place == Place::Ringing(seat.clone()) {
-                    self.known(*call).place = Place::Waiting;
+                    self.back_to_line(*call);
                 }
             }
             Order::SayPosition { call, position, offered } => {
@@ -284,10 +276,12 @@ impl Ledger {
     }
 
     fn left(&mut self, call: CallId) {
+        let room = self.calls.get(&call).and_then(|known| self.plan.desk(&known.desk));
+        let room = room.is_some_and(|desk| self.owed(&desk.id) < desk.capacity);
         match self.calls.get_mut(&call) {
             Some(Known { place: Place::Talking(_), .. }) => self.talked(call),
-            // Noted, or gone, when all orders are followed.
-            Some(Known { place: Place::Ringing(_), asked: true, .. }) => {}
+            // Is noted as soon as the telephone is stopped.
+            Some(Known { place: Place::Ringing(_), asked: true, .. }) if room => {}
             Some(known) if !known.noted && !matches!(known.place, Place::Gone(_)) => {
                 known.place = Place::Gone(Gone::Left);
             }
@@ -339,6 +333,11 @@ impl Ledger {
         }
     }
 
+    fn back_to_line(&mut self, call: CallId) {
+        let known = self.known(call);
+        (known.place, known.asked) = (Place::Waiting, false);
+    }
+
     fn relax(&mut self) {
         let Some(wait) = self.plan.relax else { return };
         for known in self.calls.values_mut().filter(|known| known.place == Place::Waiting) {
@@ -359,8 +358,9 @@ impl Ledger {
         known.place == Place::Waiting && !(known.noted && self.closed.contains(&known.desk))
     }
 
-    fn is_over(&self, known: &Known) -> bool {
-        matches!(known.place, Place::Talking(_) | Place::Gone(_))
+    fn owed(&self, desk: &DeskId) -> usize {
+        let over = |known: &Known| matches!(known.place, Place::Talking(_) | Place::Gone(_));
+        self.calls.values().filter(|known| known.noted && known.desk == *desk && !over(known)).count()
     }
 
     fn fits(&self, known: &Known, chair: &Chair) -> bool {
