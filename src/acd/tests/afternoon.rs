@@ -43,7 +43,7 @@ fn a_days_calls_keep_their_order_and_none_is_lost() {
     }
     let before = thread_time();
     let figures = day.run();
-    let spent = thread_time() - before;
+    let spent = thread_time().saturating_sub(before);
     println!("{figures:?}; {} steps, {:?} each with the simulation", day.steps, spent / day.steps);
     assert_eq!(figures.came, 5_700);
     assert_eq!(figures.talked + figures.called_back + figures.left + figures.given_up, 5_700);
@@ -248,7 +248,7 @@ impl Afternoon {
     fn follow(&mut self) {
         for order in drain(&mut self.acd) {
             match order {
-                Order::Ring { call, seat } | Order::DialBack { call, seat } => self.ring(number_of(call), seat),
+                Order::Ring { call, seat } | Order::DialBack { call, seat } => self.ring(number_of(call), &seat),
                 Order::StopRinging { call, seat } => {
                     let number = number_of(call);
                     assert_eq!(self.phones.remove(&seat).map(|(call, _)| call), Some(number));
@@ -278,10 +278,10 @@ impl Afternoon {
     }
 
     /// The first of the line is rung for, whoever else waits.
-    fn ring(&mut self, number: usize, seat: SeatId) {
+    fn ring(&mut self, number: usize, seat: &SeatId) {
         let first = self.line.iter().find(|other| self.calls[other].place == Place::Line);
         assert_eq!(first, Some(&number), "{number} overtakes");
-        assert!(!self.talks.contains_key(&seat), "{seat} talks");
+        assert!(!self.talks.contains_key(seat), "{seat} talks");
         self.rings += 1;
         assert_eq!(self.phones.insert(seat.clone(), (number, self.rings)), None, "{seat} rings already");
         self.known(number).place = Place::Rung;
