@@ -116,24 +116,51 @@ pub enum RingFailure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Ring this seat for a caller on the line; one seat at a time.
-    Ring { call: CallId, seat: SeatId },
+    Ring {
+        call: CallId,
+        seat: SeatId,
+    },
     /// Ring this seat, and when it answers dial the caller who asked for it. The answers are those to `Ring`; if the
     /// caller cannot be reached, the talk has ended.
-    DialBack { call: CallId, seat: SeatId },
-    StopRinging { call: CallId, seat: SeatId },
+    DialBack {
+        call: CallId,
+        seat: SeatId,
+    },
+    StopRinging {
+        call: CallId,
+        seat: SeatId,
+    },
     /// Tell the caller how many are first, the caller included.
     ///
     /// * `offered` — remind of the key for a call-back.
-    SayPosition { call: CallId, position: usize, offered: bool },
+    SayPosition {
+        call: CallId,
+        position: usize,
+        offered: bool,
+    },
     /// Tell the caller which key brings a call-back.
-    OfferCallBack { call: CallId },
+    OfferCallBack {
+        call: CallId,
+    },
     /// The call-back is noted and keeps its place: say so and hang up, if the caller did not.
-    NoteCallBack { call: CallId },
+    NoteCallBack {
+        call: CallId,
+    },
     /// It waits at another desk from now on, with its place by the time it came.
-    HandOver { call: CallId, from: DeskId, to: DeskId },
+    HandOver {
+        call: CallId,
+        from: DeskId,
+        to: DeskId,
+    },
     /// Say why and hang up; somebody has to call back. The call is forgotten here.
-    GiveUp { call: CallId, reason: GivenUp },
-    SeatChanged { seat: SeatId, state: SeatState },
+    GiveUp {
+        call: CallId,
+        reason: GivenUp,
+    },
+    SeatChanged {
+        seat: SeatId,
+        state: SeatState,
+    },
 }
 
 /// Why nobody will take a call.

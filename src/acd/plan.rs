@@ -143,4 +143,3 @@ impl Default for Plan {
         Self::of(&config::Acd::default(), &[])
     }
 }
-

@@ -59,6 +59,10 @@ pub struct Ledger {
     /// What was told of each seat.
     shown: BTreeMap<SeatId, SeatState>,
     closed: BTreeSet<DeskId>,
+    /// Who came with this event.
+    newcomer: Option<CallId>,
+    /// Who has to be noted by the end of this step.
+    promised: Vec<CallId>,
     /// A plan that came later may know of less room than there was.
     replanned: bool,
 }
@@ -73,6 +77,8 @@ impl Ledger {
             chairs: BTreeMap::new(),
             shown: BTreeMap::new(),
             closed: BTreeSet::new(),
+            newcomer: None,
+            promised: Vec::new(),
             replanned: false,
         }
     }
@@ -89,7 +95,8 @@ impl Ledger {
                 }
             }
             Event::CallBackDropped { call } => {
-                let owed = |known: &&mut Known| known.noted && !matches!(known.place, Place::Talking(_) | Place::Gone(_));
+                let owed =
+                    |known: &&mut Known| known.noted && !matches!(known.place, Place::Talking(_) | Place::Gone(_));
                 if let Some(known) = self.calls.get_mut(call).filter(owed) {
                     known.place = Place::Gone(Gone::Dropped);
                 }
@@ -132,7 +139,8 @@ impl Ledger {
         let mut relaxed = event.is_some();
         for order in orders {
             // Telephones are stopped first; then wishes end, then somebody may be rung for.
-            let stops = matches!(order, Order::StopRinging { .. } | Order::SeatChanged { .. } | Order::NoteCallBack { .. });
+            let stops =
+                matches!(order, Order::StopRinging { .. } | Order::SeatChanged { .. } | Order::NoteCallBack { .. });
             if !relaxed && !stops {
                 self.relax();
                 relaxed = true;
@@ -141,6 +149,15 @@ impl Ledger {
         }
         if !relaxed {
             self.relax();
+        }
+        if let Some(known) = self.newcomer.take().map(|call| &self.calls[&call]) {
+            let stays = !known.noted && known.place == Place::Waiting;
+            let desk = self.plan.desk(&known.desk).expect("a desk of the plan");
+            assert!(!stays || !self.closed.contains(&desk.id), "{known:?} waits at a closed desk");
+            assert!(!stays || self.callers(&desk.id) <= desk.capacity, "{known:?} waits at a full desk");
+        }
+        for call in std::mem::take(&mut self.promised) {
+            assert!(self.calls[&call].noted, "{call} pressed the key and is not noted");
         }
     }
 
@@ -170,7 +187,7 @@ impl Ledger {
         }
         self.compare_bounds();
         for known in self.calls.values().filter(|known| self.is_ready(known)) {
-            let idle = self.chairs.iter().find(|(seat, chair)| self.is_free(seat) && self.fits(known, chair));
+            let idle = self.free_seat_for(known);
             assert!(idle.is_none(), "{known:?} waits while {idle:?} is free");
         }
     }
@@ -179,7 +196,12 @@ impl Ledger {
         for desk in &self.plan.desks {
             let noted = self.owed(&desk.id);
             let fits = self.callers(&desk.id) <= desk.capacity + self.chairs.len() && noted <= desk.capacity;
-            assert!(self.replanned || fits, "{} has {noted} call-backs and {} callers", desk.id, self.callers(&desk.id));
+            assert!(
+                self.replanned || fits,
+                "{} has {noted} call-backs and {} callers",
+                desk.id,
+                self.callers(&desk.id)
+            );
         }
     }
 
@@ -211,7 +233,10 @@ impl Ledger {
             Order::NoteCallBack { call } => {
                 let owed = matches!(event, Some(Event::CallBackOwed(_)));
                 let known = self.known(*call);
-                assert!(known.place == Place::Waiting && !known.noted && (known.offered || owed), "{order:?} of {known:?}");
+                assert!(
+                    known.place == Place::Waiting && !known.noted && (known.offered || owed),
+                    "{order:?} of {known:?}"
+                );
                 known.noted = true;
             }
             Order::HandOver { call, from, to } => self.hand_over(event, *call, from, to),
@@ -220,6 +245,10 @@ impl Ledger {
                 let new = matches!(event, Some(Event::Came(it) | Event::CallBackOwed(it)) if it.call == *call);
                 let right = match reason {
                     GivenUp::Closed => new && self.closed.contains(&known.desk),
+                    // Who can be rung for at once needs no room.
+                    GivenUp::Full if matches!(event, Some(Event::Came(_))) => {
+                        new && self.free_seat_for(known).is_none()
+                    }
                     GivenUp::Full => new,
                     GivenUp::TooLong => self.plan.give_up_after.is_some_and(|wait| known.since + wait <= now),
                 };
@@ -261,6 +290,9 @@ impl Ledger {
 
     fn came(&mut self, caller: &Caller) {
         let desk = self.plan.desk(&caller.desk).or(self.plan.desks.first()).expect("a desk");
+        if !self.calls.contains_key(&caller.call) {
+            self.newcomer = Some(caller.call);
+        }
         let known = Known {
             place: Place::Waiting,
             desk: desk.id.clone(),
@@ -334,6 +366,11 @@ impl Ledger {
     }
 
     fn back_to_line(&mut self, call: CallId) {
+        let known = &self.calls[&call];
+        let room = self.plan.desk(&known.desk).is_some_and(|desk| self.owed(&desk.id) < desk.capacity);
+        if known.asked && room {
+            self.promised.push(call);
+        }
         let known = self.known(call);
         (known.place, known.asked) = (Place::Waiting, false);
     }
@@ -376,6 +413,10 @@ impl Ledger {
     fn callers(&self, desk: &DeskId) -> usize {
         let waits = |known: &&Known| known.place == Place::Waiting && known.desk == *desk && !known.noted;
         self.calls.values().filter(waits).count()
+    }
+
+    fn free_seat_for(&self, known: &Known) -> Option<(&SeatId, &Chair)> {
+        self.chairs.iter().find(|(seat, chair)| self.is_free(seat) && self.fits(known, chair))
     }
 
     fn is_free(&self, seat: &SeatId) -> bool {

@@ -57,15 +57,27 @@ const PLANS: [&str; 4] = [
 /// One step; numbers choose among what there is.
 #[derive(Clone, Debug)]
 enum Step {
-    Come { desk: usize, wanted: usize, priority: u8, prefers: Option<usize>, owed: bool },
+    Come {
+        desk: usize,
+        wanted: usize,
+        priority: u8,
+        prefers: Option<usize>,
+        owed: bool,
+    },
     /// With an identity that was here already.
     ComeAgain(usize),
     Leave(usize),
     PressKey(usize),
     Drop(usize),
     End(usize),
-    Present { seat: usize, skills: usize },
-    Seat { seat: usize, what: usize },
+    Present {
+        seat: usize,
+        skills: usize,
+    },
+    Seat {
+        seat: usize,
+        what: usize,
+    },
     /// The seat that rings does what it should.
     Answer(usize),
     Refuse(usize, RingFailure),
@@ -89,7 +101,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         RingFailure::NoAnswer,
         RingFailure::Unreachable,
     ]);
-    let come = (0..DESKS.len(), 0..SKILLS.len() * 2, 0..3_u8, prop::option::of(0..SEATS.len()), prop::bool::weighted(0.1));
+    let come =
+        (0..DESKS.len(), 0..SKILLS.len() * 2, 0..3_u8, prop::option::of(0..SEATS.len()), prop::bool::weighted(0.1));
     prop_oneof![
         8 => come.prop_map(|(desk, wanted, priority, prefers, owed)| {
             // Half of the callers have no wishes.
@@ -166,7 +179,12 @@ impl Walk {
     }
 
     fn event(&mut self, step: &Step) -> Option<Event> {
-        let any = |which: usize| call(1 + which % self.came.max(1));
+        let live: Vec<CallId> = self.acd.calls().collect();
+        // Mostly a call that is still here.
+        let any = |which: usize| match live.get(which / 8 % live.len().max(1)) {
+            Some(call) if !which.is_multiple_of(8) => *call,
+            _ => call(1 + which % self.came.max(1)),
+        };
         let seat = |which: usize| SeatId::from(SEATS[which]);
         let ringing = |which: usize| {
             let ringing: Vec<_> = self.ledger.phones.iter().collect();
@@ -176,15 +194,26 @@ impl Walk {
             Step::Come { desk, wanted, priority, prefers, owed } => {
                 let preferred = prefers.map(seat).into_iter().collect();
                 self.came += 1;
-                let caller =
-                    Caller { call: call(self.came), desk: DESKS[desk].into(), wanted: skills(SKILLS[wanted]), priority, preferred };
+                let caller = Caller {
+                    call: call(self.came),
+                    desk: DESKS[desk].into(),
+                    wanted: skills(SKILLS[wanted]),
+                    priority,
+                    preferred,
+                };
                 if owed { Event::CallBackOwed(caller) } else { Event::Came(caller) }
             }
             Step::ComeAgain(which) => {
                 let call = any(which);
                 // An identity that is gone for good does not come back.
                 self.ledger.calls.get(&call).filter(|known| !matches!(known.place, Place::Gone(_)))?;
-                Event::Came(Caller { call, desk: "main".into(), wanted: Skills::new(), priority: 9, preferred: Vec::new() })
+                Event::Came(Caller {
+                    call,
+                    desk: "main".into(),
+                    wanted: Skills::new(),
+                    priority: 9,
+                    preferred: Vec::new(),
+                })
             }
             Step::Leave(which) => Event::Left { call: any(which) },
             Step::PressKey(which) => Event::CallBackAsked { call: any(which) },

@@ -39,6 +39,7 @@ fn pass(acd: &mut Distributor, start: Instant, second: u64, line: &str) -> Vec<S
     let mut orders = Vec::new();
     while let Some(due) = acd.poll_timeout().filter(|due| *due <= until) {
         acd.handle_timeout(due);
+        assert!(acd.poll_timeout().is_none_or(|next| next > due), "before `{line}`: a timer that never ends");
         let told = told(acd);
         assert!(due == until || told.is_empty(), "before `{line}`, at {:?}: {told:?}", due - start);
         orders.extend(told);
@@ -75,13 +76,8 @@ fn event(words: &[&str]) -> Event {
 
 /// `A main wants=hakka priority=2 prefers=8003`
 fn caller(who: &str, rest: &[&str]) -> Caller {
-    let mut caller = Caller {
-        call: named(who),
-        desk: "main".into(),
-        wanted: Skills::new(),
-        priority: 0,
-        preferred: Vec::new(),
-    };
+    let mut caller =
+        Caller { call: named(who), desk: "main".into(), wanted: Skills::new(), priority: 0, preferred: Vec::new() };
     for word in rest {
         match word.split_once('=') {
             None => caller.desk = (*word).into(),
