@@ -1,6 +1,7 @@
 //! `hotline`: a city's 12345 line in one program. The rooms follow the walk of a call.
 //!
 //! * [`sip`] takes the INVITE and keeps the dialog; [`media`] moves the sound; [`call`] joins the two.
+//! * [`acd`] decides at which operator's seat a call rings, and who is next.
 //! * [`recording`] writes both sides to a file, seals it and gives slices of it back; [`vault`] has the keys.
 //! * [`speech`] installs and checks the models, and hears: voice detection, utterances, Whisper in a process of its own.
 //! * [`drafting`] turns words into the fields of a case, each with the seconds that prove it.
@@ -13,6 +14,7 @@
 //!
 //! `docs/ARCHITECTURE.md` has the map; `tests/it/layers.rs` holds which room may know which.
 
+pub mod acd;
 pub mod app;
 pub mod audit;
 pub mod backup;

@@ -1,7 +1,7 @@
 //! The secrets of operators' telephones, as `sip` asks for them.
 
 use crate::{
-    domain::seat::Ha1,
+    domain::ha1::Ha1,
     sip::{Away, Secrets},
     users::Seats,
 };

@@ -135,6 +135,7 @@ pub(super) fn check(settings: &Settings, file: &Path) -> Result<(), ConfigError>
     if !(10..=14_400).contains(&settings.line.max_call_seconds) {
         wrong("line.max_call_seconds", format!("{} is not between 10 and 14400", settings.line.max_call_seconds));
     }
+    super::acd::check(&settings.acd, &settings.line.numbers, &mut wrong);
     for source in settings.siprec.sources.iter().filter(|source| super::network(source).is_none()) {
         wrong("siprec.sources", format!("`{source}` is no address such as 10.0.0.5 or 10.0.0.0/24"));
     }

@@ -3,6 +3,7 @@
 //! Every mistake is reported at once, each with the file or variable and the key, so that an operator mends them in
 //! one go. Nothing is read from the environment anywhere else.
 
+mod acd;
 mod check;
 mod listen;
 mod tls;
@@ -20,6 +21,7 @@ use figment::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub use acd::{Acd, AcdDesk};
 pub use check::{ConfigError, Mistake};
 pub use listen::{Addresses, Listen};
 pub use tls::Tls;
@@ -34,6 +36,7 @@ pub struct Settings {
     pub sip: Sip,
     pub rtp: Rtp,
     pub line: Line,
+    pub acd: Acd,
     pub siprec: Siprec,
     pub database: Database,
     pub storage: Storage,
@@ -298,6 +301,7 @@ impl Default for Settings {
                 max_call_seconds: 7200,
                 max_calls: 120,
             },
+            acd: Acd::default(),
             siprec: Siprec { sources: Vec::new(), seats: vec!["8???".into()] },
             database: Database { url: "sqlite://var/hotline.db".into() },
             storage: Storage { url: "file://var/recordings".into(), spool: "var/spool".into(), s3: S3::default() },
@@ -361,6 +365,7 @@ impl Settings {
                 "sip" => mistakes_in::<Sip>(figment, name, file),
                 "rtp" => mistakes_in::<Rtp>(figment, name, file),
                 "line" => mistakes_in::<Line>(figment, name, file),
+                "acd" => mistakes_in::<Acd>(figment, name, file),
                 "siprec" => mistakes_in::<Siprec>(figment, name, file),
                 "database" => mistakes_in::<Database>(figment, name, file),
                 "storage" => mistakes_in::<Storage>(figment, name, file),

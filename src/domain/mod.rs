@@ -10,6 +10,8 @@ pub mod case;
 pub mod city;
 pub mod clocks;
 pub mod draft;
+pub mod ha1;
+pub mod hours;
 pub mod ids;
 pub mod mask;
 pub mod number;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{By, UserError, trail};
 use crate::{
-    domain::{audit::Action, ids::UserId, seat::Ha1},
+    domain::{audit::Action, ha1::Ha1, ids::UserId},
     store::{SeatRow, Store, Tx, UserRow},
     telemetry::Private,
     vault::{Vault, VaultError},

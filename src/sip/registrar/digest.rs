@@ -8,7 +8,7 @@ use super::{
     credentials::Credentials,
     nonce::{Nonce, Nonces},
 };
-use crate::domain::{seat::Ha1, time::UnixMs};
+use crate::domain::{ha1::Ha1, time::UnixMs};
 
 /// The hash both sides use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

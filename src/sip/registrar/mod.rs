@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    domain::{seat::Ha1, time::UnixMs},
+    domain::{ha1::Ha1, time::UnixMs},
 };
 use bindings::{Refused, Table};
 use digest::{Algorithm, Challenger, Verdict};

@@ -6,7 +6,7 @@ use md5::{Digest, Md5};
 use sha2::Sha256;
 
 use super::*;
-use crate::{domain::seat::Ha1, tls::Acceptor};
+use crate::{domain::ha1::Ha1, tls::Acceptor};
 
 const SECRET: &str = "4a0f-right";
 const MINUTE: Duration = Duration::from_mins(1);
@@ -42,8 +42,7 @@ impl Desk {
     }
 
     async fn tcp() -> Self {
-        let (endpoint, calls, clock) =
-            open(SipSettings { tcp: vec![([127, 0, 0, 1], 0).into()], ..settings() }).await;
+        let (endpoint, calls, clock) = open(SipSettings { tcp: vec![([127, 0, 0, 1], 0).into()], ..settings() }).await;
         let line = endpoint.tcp_addr().expect("TCP");
         Self::run(endpoint, calls, clock, Phone::tcp(line).await, line)
     }
@@ -141,9 +140,8 @@ fn answer_by(
 
 /// An answer without what differs from one to the next.
 fn alike(answer: &str) -> String {
-    let differs = |line: &&str| {
-        ["Via", "From", "To", "Call-ID", "CSeq"].iter().any(|name| line.starts_with(&format!("{name}:")))
-    };
+    let differs =
+        |line: &&str| ["Via", "From", "To", "Call-ID", "CSeq"].iter().any(|name| line.starts_with(&format!("{name}:")));
     answer.lines().filter(|line| !differs(line)).map(|line| without_nonce(line) + "\n").collect()
 }
 
@@ -337,7 +335,8 @@ async fn the_200_lists_all_contacts_and_one_without_a_contact_only_asks() {
 async fn a_star_takes_all_contacts_away_and_only_with_no_time() {
     let desk = Desk::udp().await;
     desk.register("Contact: <sip:8001@192.0.2.1>, <sip:8001@192.0.2.2>\r\n").await;
-    for wrong in ["Contact: *\r\n", "Contact: *\r\nExpires: 60\r\n", "Contact: *, <sip:a@192.0.2.1>\r\nExpires: 0\r\n"] {
+    for wrong in ["Contact: *\r\n", "Contact: *\r\nExpires: 60\r\n", "Contact: *, <sip:a@192.0.2.1>\r\nExpires: 0\r\n"]
+    {
         assert_eq!(status(&desk.register(wrong).await), "400", "{wrong}");
     }
     assert_eq!(desk.contacts().len(), 2);
