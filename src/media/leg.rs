@@ -242,12 +242,11 @@ impl Leg {
     /// Makes a packet ready to leave.
     fn seal(&mut self, packet: &[u8]) {
         self.sent += 1;
-        match &mut self.sealer {
-            Some(sealer) => sealer.seal_rtp(packet, &mut self.out),
-            None => {
-                self.out.clear();
-                self.out.extend_from_slice(packet);
-            }
+        if let Some(sealer) = &mut self.sealer {
+            sealer.seal_rtp(packet, &mut self.out);
+        } else {
+            self.out.clear();
+            self.out.extend_from_slice(packet);
         }
     }
 

@@ -113,15 +113,12 @@ impl Sender {
         let clock = self.timestamp_at(at);
         let going = self.passage.filter(|passage| passage.carries(packet, clock));
         let begins = going.is_none();
-        let mut passage = match going {
-            Some(passage) => passage,
-            None => {
-                // Never back into what was sent already.
-                let ahead = self.timestamp.wrapping_sub(clock).cast_signed() > 0;
-                let timestamp = if ahead { self.timestamp } else { clock };
-                Passage::begin(packet, Place { sequence: self.sequence, timestamp })
-            }
-        };
+        let mut passage = going.unwrap_or_else(|| {
+            // Never back into what was sent already.
+            let ahead = self.timestamp.wrapping_sub(clock).cast_signed() > 0;
+            let timestamp = if ahead { self.timestamp } else { clock };
+            Passage::begin(packet, Place { sequence: self.sequence, timestamp })
+        });
         let Place { sequence, timestamp } = passage.place(packet)?;
         self.passage = Some(passage);
         if sequence.wrapping_sub(self.sequence).cast_signed() >= 0 {

@@ -101,8 +101,8 @@ impl<F: Clone> Table<F> {
     ///
     /// * `aor` — canonical: what differs here is somebody else.
     /// * returns — the contacts there are now, newest first.
-    pub fn register(&mut self, aor: &str, request: Register<F>, now: UnixMs) -> Result<Vec<Binding<F>>, Refused> {
-        let wanted = Wanted::of(&request)?;
+    pub fn register(&mut self, aor: &str, request: &Register<F>, now: UnixMs) -> Result<Vec<Binding<F>>, Refused> {
+        let wanted = Wanted::of(request)?;
         if aor.is_empty() || aor.len() > Self::TEXT || request.call_id.len() > Self::TEXT {
             return Err(Refused::Malformed);
         }

@@ -237,7 +237,7 @@ impl Registrar {
         let (before, after) = {
             let table = &mut self.state().table;
             let before = table.bindings(&extension, now);
-            (before, table.register(&extension, wanted, now).map_err(refuse)?)
+            (before, table.register(&extension, &wanted, now).map_err(refuse)?)
         };
         self.0.sooner.notify_one();
         if places(&before) != places(&after) {

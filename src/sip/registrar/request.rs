@@ -142,7 +142,9 @@ mod tests {
         Request::try_from(text.as_str()).expect("a request")
     }
 
-    fn named(headers: &str) -> Option<Vec<(String, Option<u32>, Option<u16>)>> {
+    type Named = (String, Option<u32>, Option<u16>);
+
+    fn named(headers: &str) -> Option<Vec<Named>> {
         let read = read(&request(headers), ())?;
         Some(read.contacts.into_iter().map(|it| (it.uri, it.expires, it.q)).collect())
     }

@@ -174,7 +174,8 @@ async fn a_telephone_that_registered_over_tcp_is_rung_over_its_connection() {
     let targets = desk.registrar.targets("8001");
     let _ringing = desk.dialler.ring(Ring { targets, caller: None, called: "12345".into(), media: media() });
     let invite = desk.bench.hear_of("INVITE ").await;
-    assert!(invite.starts_with("INVITE sip:8001@192.0.2.99:5099;transport=tcp SIP/2.0"), "{invite}");
+    // Values of URI parameters are the same in any case (RFC 3261 §19.1.4).
+    assert!(invite.starts_with("INVITE sip:8001@192.0.2.99:5099;transport=TCP SIP/2.0"), "{invite}");
 }
 
 #[tokio::test]
