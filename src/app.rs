@@ -16,12 +16,14 @@ use clap::ValueEnum;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use tokio::{net::TcpListener, sync::mpsc};
+use tokio_util::sync::CancellationToken;
 
 use self::{
     reload::{HangUp, Reload, Wish},
     sample::Samples,
 };
 use crate::{
+    acd::Plan,
     audit::Auditor,
     call::{self, Line, Prompts},
     cases::{self, Cases},
@@ -34,9 +36,10 @@ use crate::{
     lifecycle::{Alarm, Lifecycle},
     media::{MediaPlane, MediaSettings},
     recording::Archive,
-    sip::{self, Endpoint, Incoming, SipSettings, StreamLimits, sdp::SrtpPolicy},
+    sip::{self, Endpoint, Incoming, Registrar, SipSettings, StreamLimits, sdp::SrtpPolicy},
     speech::work,
     store::{AuditEntry, Store},
+    switchboard::{self, Switchboard},
     telemetry::{self, Telemetry},
     tls::Acceptor,
     users::{FirstAdministrator, Seats, Sessions, Users},
@@ -166,12 +169,13 @@ impl App {
         if role.takes_calls() {
             house.recover(started).await?;
         }
-        let (media, prompts) = match line {
+        let (media, switchboard, prompts) = match line {
             Some((endpoint, incoming)) => {
                 let prompts = Prompts::load(&house.settings.line.prompts)?;
-                (Some(house.take_calls(endpoint, incoming, prompts.clone())?), Some(prompts))
+                let (media, switchboard) = house.take_calls(endpoint, incoming, prompts.clone())?;
+                (Some(media), Some(switchboard), Some(prompts))
             }
-            None => (None, None),
+            None => (None, None, None),
         };
         let draftsman = if role.hears() || role.serves() { Some(house.draftsman()?) } else { None };
         if let Some(draftsman) = draftsman.clone().filter(|_| role.hears()) {
@@ -187,7 +191,7 @@ impl App {
             house.lifecycle.spawn("sweep", store.clone().sweep_loop(house.lifecycle.stopping()));
             let auditor = Auditor::new(store.clone(), house.archive.papers(), Some(house.vault.clone()));
             house.lifecycle.spawn("audit", auditor.export_loop(house.lifecycle.stopping()));
-            house.serve(listener, tls.clone(), metrics, draftsman);
+            house.serve(listener, tls.clone(), metrics, draftsman, switchboard);
         }
         let first = users.init().await?;
         supervisor::tell(supervisor::READY);
@@ -306,19 +310,22 @@ impl Builder {
         endpoint: Endpoint,
         incoming: mpsc::Receiver<Incoming>,
         prompts: Prompts,
-    ) -> anyhow::Result<MediaPlane> {
+    ) -> anyhow::Result<(MediaPlane, Switchboard)> {
         let settings = MediaSettings {
             address: self.settings.sip.media(),
             ports: self.settings.rtp.range().unwrap_or_default(),
             shards: self.settings.rtp.shards,
         };
         let (media, events) = MediaPlane::start(settings, self.clock.clone())?;
+        let (switchboard, hub) = self.give_to_seats(endpoint.registrar());
         let line = Line::new(call::Parts {
             media: media.clone(),
             archive: self.archive.clone(),
             queue: self.queue.clone(),
             vault: self.vault.clone(),
             prompts,
+            switchboard: switchboard.clone(),
+            phones: call::Phones { registrar: endpoint.registrar(), dialler: endpoint.dialler() },
             clock: self.clock.clone(),
             most: call::Parts::UNSETTLED * self.settings.line.max_calls,
             longest: self.settings.line.max_call(),
@@ -326,9 +333,28 @@ impl Builder {
         });
         let stopping = self.lifecycle.stopping();
         self.lifecycle.spawn("sip", endpoint.run(stopping.clone()));
-        self.lifecycle.spawn("line", line.run(incoming, events, stopping));
+        let last_call_over = CancellationToken::new();
+        self.lifecycle.spawn("switchboard", hub.run(last_call_over.clone()));
+        self.lifecycle.spawn("line", async move {
+            let _over = last_call_over.drop_guard();
+            line.run(incoming, events, stopping).await;
+        });
         self.readiness.set(Part::Sip, Health::Up);
-        Ok(media)
+        Ok((media, switchboard))
+    }
+
+    /// The switchboard, and those who tell it what it has to know.
+    fn give_to_seats(&self, registrar: Registrar) -> (Switchboard, switchboard::Runner) {
+        let plan = Plan::of(&self.settings.acd, &self.settings.line.numbers);
+        let (switchboard, runner) = Switchboard::new(plan.clone(), self.clock.clone());
+        let stopping = self.lifecycle.stopping();
+        self.lifecycle.spawn("seats", seats::presence_loop(registrar, switchboard.clone(), stopping.clone()));
+        let (cases, clock) = (self.cases.clone(), self.clock.clone());
+        let hours = seats::hours_loop(plan, cases, switchboard.clone(), clock, stopping.clone());
+        self.lifecycle.spawn("hours", hours);
+        let announced = seats::announce_loop(self.store.clone(), switchboard.clone(), stopping);
+        self.lifecycle.spawn("announcements", announced);
+        (switchboard, runner)
     }
 
     /// Takes up what a dead process left, and goes on with it where the store was away.
@@ -388,6 +414,7 @@ impl Builder {
         tls: Option<http::Tls>,
         metrics: PrometheusHandle,
         draftsman: cases::Draftsman,
+        switchboard: Option<Switchboard>,
     ) {
         let parts = http::Parts {
             store: self.store.clone(),
@@ -399,6 +426,7 @@ impl Builder {
             clock: self.clock.clone(),
             readiness: self.readiness.clone(),
             metrics,
+            switchboard,
             limits: http::Limits::new(&self.settings.http, self.clock.clone()),
             users: self.users.clone(),
             sessions: Sessions::new(self.users.clone(), self.vault.clone()),

@@ -1,7 +1,7 @@
 //! `hotline`: a city's 12345 line in one program. The rooms follow the walk of a call.
 //!
 //! * [`sip`] takes the INVITE and keeps the dialog; [`media`] moves the sound; [`call`] joins the two.
-//! * [`acd`] decides at which operator's seat a call rings, and who is next.
+//! * [`acd`] decides at which operator's seat a call rings, and who is next; [`switchboard`] carries that to the calls.
 //! * [`recording`] writes both sides to a file, seals it and gives slices of it back; [`vault`] has the keys.
 //! * [`speech`] installs and checks the models, and hears: voice detection, utterances, Whisper in a process of its own.
 //! * [`drafting`] turns words into the fields of a case, each with the seconds that prove it.
@@ -33,6 +33,7 @@ pub mod recording;
 pub mod sip;
 pub mod speech;
 pub mod store;
+pub mod switchboard;
 pub mod telemetry;
 pub mod tls;
 pub mod users;

@@ -84,6 +84,17 @@ impl SeatState {
     }
 }
 
+impl SeatState {
+    /// The call of ours that it is about.
+    pub const fn call(self) -> Option<CallId> {
+        match self {
+            Self::Ringing { call } => Some(call),
+            Self::Talking { call } => call,
+            _ => None,
+        }
+    }
+}
+
 impl Pause {
     pub const ALL: [Self; 7] =
         [Self::NoAnswer, Self::Rest, Self::Meal, Self::Paperwork, Self::Meeting, Self::Training, Self::Other];

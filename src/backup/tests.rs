@@ -253,7 +253,8 @@ impl Line {
         store.mark("index_key", &self.vault.mark()).await.expect("marked");
         self.cases.adopt_years().await.expect("the city's years");
         let (called, direction) = ("12345".to_owned(), Direction::Inbound);
-        let facts = CallFacts { call, caller: None, called: called.clone(), direction, started: now, fork: None };
+        let facts =
+            CallFacts { call, caller: None, called: called.clone(), direction, started: now, fork: None, seat: None };
         let mut tap = self.archive.start(facts).await.expect("a recording");
         tap.push(Channel::Caller, 0, &[7; 800]);
         drop(tap);

@@ -8,8 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::{
+    announcement::Announcement,
+    desk::{self, Desk, Outcome, Told},
+};
 use crate::{
-    domain::call::{EndReason, RecordingState},
+    domain::{
+        call::{EndReason, RecordingState},
+        seat::SeatId,
+    },
     sip::{
         LegEnd,
         sdp::{Agreed, Forked},
@@ -51,6 +58,8 @@ pub enum Event {
     /// The recording lies in the archive, or could not be put there.
     Sealed,
     SealFailed,
+    /// Something happened on the operators' side.
+    Desk(desk::Event),
 }
 
 /// What is to be done, in this order.
@@ -75,17 +84,29 @@ pub enum Action {
     HangUp,
     CloseMedia,
     Seal(EndReason),
+    /// Ask the switchboard for an operator.
+    ///
+    /// * `again` — one was lost in mid-talk.
+    Enter {
+        again: bool,
+    },
+    Tell(Told),
+    /// The switchboard forgets the call.
+    LeaveLine,
+    /// Give the seat a place in the media plane and ring its telephones.
+    Ring(SeatId),
+    StopRinging,
+    /// Take the seat's place away; answered by [`desk::Event::PlaceFree`].
+    FreePlace,
+    ConnectSeat(Agreed),
+    /// Caller and operator hear each other, or do not.
+    Bridge(bool),
+    /// The seat's extension goes to the books.
+    NoteSeat(SeatId),
+    /// Send BYE to the seat.
+    LetSeatGo,
     /// The call is over: the last action.
     NoteEnded(EndReason, RecordingState),
-}
-
-/// What the line says by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Announcement {
-    /// Who this is, and that the call is recorded.
-    Welcome,
-    /// The longest allowed time is over.
-    Goodbye,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -94,7 +115,7 @@ enum State {
     Preparing,
     Answering,
     Talking { until: Instant },
-    Parting { until: Instant },
+    Parting { until: Instant, last: Announcement, reason: EndReason },
     Closing { reason: EndReason, until: Instant },
     Sealing { reason: EndReason },
     Over,
@@ -113,22 +134,8 @@ pub struct Call {
     welcomed: bool,
     /// Asked to stop before there was anything to hang up.
     stop: bool,
+    desk: Desk,
     actions: VecDeque<Action>,
-}
-
-impl Announcement {
-    /// Name of its file in the folder of prompts.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Welcome => "welcome",
-            Self::Goodbye => "goodbye",
-        }
-    }
-
-    /// Reads what [`Announcement::name`] wrote.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Welcome, Self::Goodbye].into_iter().find(|it| it.name() == name)
-    }
 }
 
 impl Call {
@@ -149,6 +156,7 @@ impl Call {
             recording: false,
             welcomed: false,
             stop: false,
+            desk: Desk::default(),
             actions: VecDeque::from([Action::OpenPort]),
         }
     }
@@ -192,7 +200,14 @@ impl Call {
             (S::Talking { .. }, E::SettledFork(forked)) => self.actions.push_back(A::Listen(forked)),
             (S::Talking { .. } | S::Parting { .. }, E::NoAnswer) => self.hang_up(EndReason::AckTimeout, now),
             (S::Talking { .. } | S::Parting { .. }, E::Silent) => self.hang_up(EndReason::MediaTimeout, now),
-            (S::Parting { .. }, E::Said(Announcement::Goodbye)) => self.hang_up(EndReason::MaxDuration, now),
+            (S::Talking { .. }, E::Said(Announcement::Welcome)) if !self.forked => self.desk.enter(&mut self.actions),
+            (S::Talking { .. }, E::Said(which)) => self.desk.said(which, &mut self.actions),
+            (S::Talking { .. }, E::Desk(event)) => match self.desk.handle(event, &mut self.actions) {
+                Outcome::GoesOn => {}
+                Outcome::HangUp(reason) => self.hang_up(reason, now),
+                Outcome::Part(last, reason) => self.part(last, reason, now),
+            },
+            (S::Parting { last, reason, .. }, E::Said(which)) if which == last => self.hang_up(reason, now),
             (S::Talking { .. } | S::Parting { .. }, E::FarEnded(end)) => self.end(self.reason(end), now),
             (S::Talking { .. } | S::Parting { .. }, E::MediaClosed) => {
                 self.port = false;
@@ -214,11 +229,8 @@ impl Call {
         }
         match self.state {
             State::Talking { .. } if self.forked => self.hang_up(EndReason::MaxDuration, now),
-            State::Talking { .. } => {
-                let goodbye = [Action::StopPlaying, Action::Play(Announcement::Goodbye)];
-                self.go(State::Parting { until: now + Self::PARTING }, goodbye);
-            }
-            State::Parting { .. } => self.hang_up(EndReason::MaxDuration, now),
+            State::Talking { .. } => self.part(Announcement::Goodbye, EndReason::MaxDuration, now),
+            State::Parting { reason, .. } => self.hang_up(reason, now),
             State::Closing { reason, .. } => self.closed(reason),
             _ => {}
         }
@@ -228,7 +240,7 @@ impl Call {
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         match self.state {
             State::Talking { until } => Some((until, "longest call")),
-            State::Parting { until } => Some((until, "longest goodbye")),
+            State::Parting { until, .. } => Some((until, "longest goodbye")),
             State::Closing { until, .. } => Some((until, "media closes")),
             _ => None,
         }
@@ -267,12 +279,20 @@ impl Call {
         }
     }
 
+    /// Says the last words; then the call is hung up.
+    fn part(&mut self, last: Announcement, reason: EndReason, now: Instant) {
+        self.desk.quit(&mut self.actions);
+        let words = [Action::StopPlaying, Action::Play(last)];
+        self.go(State::Parting { until: now + Self::PARTING, last, reason }, words);
+    }
+
     fn hang_up(&mut self, reason: EndReason, now: Instant) {
         self.actions.push_back(Action::HangUp);
         self.end(reason, now);
     }
 
     fn end(&mut self, reason: EndReason, now: Instant) {
+        self.desk.quit(&mut self.actions);
         if self.port {
             self.go(State::Closing { reason, until: now + Self::CLOSING }, [Action::CloseMedia]);
         } else {
@@ -289,9 +309,10 @@ impl Call {
         }
     }
 
-    const fn reason(&self, end: LegEnd) -> EndReason {
+    fn reason(&self, end: LegEnd) -> EndReason {
         match end {
             LegEnd::FarHungUp if self.forked => EndReason::SwitchHungUp,
+            LegEnd::FarHungUp if self.desk.is_waited_at() => EndReason::Abandoned,
             LegEnd::FarHungUp => EndReason::CallerHungUp,
             LegEnd::WeHungUp => EndReason::LineHungUp,
             LegEnd::Cancelled => EndReason::Cancelled,

@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum Note {
     Answered(UnixMs),
-    /// A switch that forks the call said more about who speaks.
+    /// A seat took the call, or a switch that forks it said more about who speaks.
     Told(Box<CallFacts>),
     Ended {
         at: UnixMs,
@@ -37,8 +37,8 @@ pub(super) enum Note {
     },
 }
 
-/// Notes a call makes, five of them at most of what a switch says.
-pub(super) const NOTES: usize = 8;
+/// Notes that wait to be written; a call makes few.
+pub(super) const NOTES: usize = 16;
 /// Pauses before the end of a call is written again. After the last a recording is imported when the database is back; of a
 /// call without one the row is all there is, so it is tried on and on.
 const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25)];
@@ -92,7 +92,7 @@ pub(super) async fn keep(
                 }
             }
             Note::Told(facts) => {
-                row = row.forked(facts.fork.as_ref());
+                row = row.forked(facts.fork.as_ref()).taken_by(facts.seat.clone());
                 row.caller_hash = facts.caller_hash(vault);
                 (row.caller, row.called) = (facts.caller, facts.called);
                 if known {
@@ -152,5 +152,8 @@ async fn answered(store: &Store, row: &CallRow, at: UnixMs) -> Result<(), StoreE
 async fn told(store: &Store, row: &CallRow) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
     tx.call_told(row).await?;
+    if let Some(seat) = &row.seat {
+        tx.announce(Announcement::call_taken(row.id, seat));
+    }
     tx.commit().await
 }

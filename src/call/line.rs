@@ -15,14 +15,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, field::Empty, info, warn};
 
-use super::{core::Announcement, ledger::Presence, run};
+use super::{announcement::Announcement, ledger::Presence, run, seat::Phones};
 use crate::{
+    acd,
     clock::Clock,
     domain::ids::CallId,
     jobs::Queue,
     media::{MediaCommand, MediaError, MediaEvent, MediaPlane, Prompt},
     recording::Archive,
     sip::Incoming,
+    switchboard::Switchboard,
     telemetry::WALK,
     vault::Vault,
 };
@@ -37,6 +39,8 @@ pub struct Parts {
     pub archive: Archive,
     pub queue: Queue,
     pub prompts: Prompts,
+    pub switchboard: Switchboard,
+    pub phones: Phones,
     /// Makes calls findable by their callers.
     pub vault: Vault,
     pub clock: Clock,
@@ -54,10 +58,7 @@ pub struct Prompts(Arc<RwLock<Spoken>>);
 
 /// The announcements of one call, the same from its beginning to its end.
 #[derive(Clone, Debug)]
-pub(super) struct Spoken {
-    welcome: Arc<Prompt>,
-    goodbye: Arc<Prompt>,
-}
+pub(super) struct Spoken(Arc<HashMap<Announcement, Arc<Prompt>>>);
 
 /// Why a line could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -85,14 +86,14 @@ impl Parts {
 }
 
 impl Prompts {
-    /// Reads the announcements of a folder: `welcome.wav`, `goodbye.wav`.
+    /// Reads the announcements of a folder: `welcome.wav`, `music.wav` and the others that [`Announcement::name`] names.
     pub fn load(folder: &Path) -> Result<Self, LineError> {
         let read = |which: Announcement| {
             let path = folder.join(which.name()).with_extension("wav");
-            Prompt::load(&path).map(Arc::new).map_err(LineError::Prompt)
+            Ok((which, Prompt::load(&path).map(Arc::new).map_err(LineError::Prompt)?))
         };
-        let spoken = Spoken { welcome: read(Announcement::Welcome)?, goodbye: read(Announcement::Goodbye)? };
-        Ok(Self(Arc::new(RwLock::new(spoken))))
+        let spoken = Announcement::all().map(read).collect::<Result<_, _>>()?;
+        Ok(Self(Arc::new(RwLock::new(Spoken(Arc::new(spoken))))))
     }
 
     /// Takes the announcements of `other` for calls that begin from now on.
@@ -108,11 +109,9 @@ impl Prompts {
 }
 
 impl Spoken {
-    pub(super) fn get(&self, which: Announcement) -> Arc<Prompt> {
-        match which {
-            Announcement::Welcome => self.welcome.clone(),
-            Announcement::Goodbye => self.goodbye.clone(),
-        }
+    /// Nothing for one that there is not; all were read.
+    pub(super) fn get(&self, which: Announcement) -> Option<Arc<Prompt>> {
+        self.0.get(&which).cloned()
     }
 }
 
@@ -206,6 +205,7 @@ impl Line {
             error!(call.id = %call, panicked, "the task of a call fell over; its recording waits in the spool folder");
             // Its ports and its tap are let go; the dialog was hung up when the task's values were dropped.
             let _ = self.parts.media.command(call, MediaCommand::Close);
+            self.parts.switchboard.tell_at_once(acd::Event::Left { call });
         }
     }
 
@@ -224,15 +224,16 @@ mod tests {
     #[test]
     fn new_announcements_are_for_the_calls_that_begin_after_them() {
         let folder = tempfile::tempdir().expect("a folder");
-        for name in ["welcome", "goodbye"] {
-            fs::copy("config/prompts/hold.wav", folder.path().join(name).with_extension("wav")).expect("a copy");
+        for which in Announcement::all() {
+            fs::copy("config/prompts/hold.wav", folder.path().join(which.name()).with_extension("wav"))
+                .expect("a copy");
         }
         let prompts = Prompts::load(Path::new("config/prompts")).expect("the demo's announcements");
         let (before, old) = (prompts.now(), prompts.now().get(Announcement::Welcome));
         let new = Prompts::load(folder.path()).expect("other announcements");
         prompts.clone().replace(&new);
-        assert_eq!(before.get(Announcement::Welcome).pcm, old.pcm, "a call keeps its announcements");
-        assert_eq!(prompts.now().get(Announcement::Welcome).pcm, new.now().get(Announcement::Welcome).pcm);
-        assert_ne!(prompts.now().get(Announcement::Goodbye).pcm, before.get(Announcement::Goodbye).pcm);
+        assert_eq!(before.get(Announcement::Welcome), old, "a call keeps its announcements");
+        assert_eq!(prompts.now().get(Announcement::Welcome), new.now().get(Announcement::Welcome));
+        assert_ne!(prompts.now().get(Announcement::Goodbye), before.get(Announcement::Goodbye));
     }
 }

@@ -10,16 +10,21 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Span, debug, error, info, warn};
 
 use super::{
-    core::{Action, Announcement, Call, Event},
+    announcement::Announcement,
+    core::{Action, Call, Event},
+    desk::{self, Told},
     ledger::{self, NOTES, Note, Presence},
     line::{Parts, Spoken},
     quality,
+    seat::Telephone,
 };
 use crate::{
+    acd,
     domain::{
         call::{Direction, EndReason, Fork, Origin, RecordingState},
         ids::CallId,
         quality::{Quality, Way},
+        seat::SeatId,
         time::UnixMs,
     },
     media::{G711, LegStats, MediaCommand, MediaEvent, Party, RemoteMedia, Srtp, SrtpKey, SrtpSuite},
@@ -29,6 +34,7 @@ use crate::{
         sdp::{Agreed, Codec, Forked, Suite},
     },
     store::{CallRow, StoredRecording},
+    switchboard::{ORDERS, Order},
 };
 
 /// How long sealing may take: hashing and storing the longest recording takes seconds.
@@ -51,6 +57,7 @@ pub(super) async fn call(
         direction: Direction::Inbound,
         started,
         fork: incoming.forked.as_ref().map(|parties| parties.fork.clone()),
+        seat: None,
     };
     let origin = facts.fork.as_ref().map_or(Origin::Line, Fork::origin).name();
     info!(call.id = %id, called = facts.called, caller = ?facts.caller, origin, "call came in");
@@ -69,6 +76,8 @@ pub(super) async fn call(
         stats: LegStats::default(),
         phases: Phases::begin(parts.clock.instant()),
         notes,
+        seat: Telephone::default(),
+        orders: None,
         spoken: parts.prompts.now(),
         parts: parts.clone(),
     };
@@ -92,6 +101,9 @@ struct Runner {
     stats: LegStats,
     phases: Phases,
     notes: mpsc::Sender<Note>,
+    seat: Telephone,
+    /// From the switchboard, while the call is in its care.
+    orders: Option<mpsc::Receiver<Order>>,
 }
 
 /// When what happened, for the closing line.
@@ -124,6 +136,8 @@ impl Runner {
             let event = tokio::select! {
                 event = next(&mut self.answered) => self.of_leg(event).await,
                 Some(event) = media.recv() => self.of_media(event),
+                event = self.seat.event() => Some(Event::Desk(event)),
+                order = order(&mut self.orders) => Some(Event::Desk(of_order(order))),
                 () = stop.cancelled(), if !asked => {
                     asked = true;
                     Some(Event::StopAsked)
@@ -161,17 +175,21 @@ impl Runner {
 
     fn of_media(&mut self, event: MediaEvent) -> Option<Event> {
         match event {
-            MediaEvent::FirstPacket { .. } => {
+            MediaEvent::FirstPacket { party: Party::CALLER, .. } => {
                 self.phases.heard.get_or_insert(self.parts.clock.instant());
                 None
             }
-            MediaEvent::Digit { duration_ms, .. } => {
-                debug!(call.id = %self.facts.call, duration_ms, "key");
+            MediaEvent::Digit { party, duration_ms, .. } => {
+                debug!(call.id = %self.facts.call, ?party, duration_ms, "key");
                 None
             }
-            MediaEvent::PromptEnded { name, .. } => Announcement::from_name(&name).map(Event::Said),
-            MediaEvent::Silent { .. } => Some(Event::Silent),
-            MediaEvent::Left { .. } => None,
+            MediaEvent::PromptEnded { name, party: Party::CALLER, .. } => {
+                Announcement::from_name(&name).map(Event::Said)
+            }
+            MediaEvent::Silent { party: Party::CALLER, .. } => Some(Event::Silent),
+            MediaEvent::Silent { .. } => Some(Event::Desk(desk::Event::Silent)),
+            MediaEvent::Left { .. } => Some(Event::Desk(desk::Event::PlaceFree)),
+            MediaEvent::FirstPacket { .. } | MediaEvent::PromptEnded { .. } => None,
             MediaEvent::Closed { stats, .. } => {
                 self.stats = stats;
                 Some(Event::MediaClosed)
@@ -237,7 +255,9 @@ impl Runner {
                 None
             }
             Action::Play(which) => {
-                self.command(MediaCommand::Play(Party::CALLER, self.spoken.get(which)));
+                if let Some(prompt) = self.spoken.get(which) {
+                    self.command(MediaCommand::Play(Party::CALLER, prompt));
+                }
                 None
             }
             Action::StopPlaying => {
@@ -253,6 +273,53 @@ impl Runner {
             Action::CloseMedia => {
                 self.end();
                 (!self.command(MediaCommand::Close)).then_some(Event::MediaClosed)
+            }
+            Action::Enter { again } => {
+                let (sender, orders) = mpsc::channel(ORDERS);
+                self.orders = Some(orders);
+                let (call, called) = (self.facts.call, &self.facts.called);
+                self.parts.switchboard.enter(call, called, again, sender).await;
+                None
+            }
+            Action::Tell(told) => {
+                self.tell(told).await;
+                None
+            }
+            Action::LeaveLine => {
+                self.orders = None;
+                self.parts.switchboard.tell(acd::Event::Left { call: self.facts.call }).await;
+                None
+            }
+            Action::Ring(seat) => self.ring(&seat).map(Event::Desk),
+            Action::StopRinging => {
+                self.seat.stop_ringing();
+                None
+            }
+            Action::FreePlace => {
+                let asked = self.command(MediaCommand::Leave(Party::OPERATOR));
+                (!asked).then_some(Event::Desk(desk::Event::PlaceFree))
+            }
+            Action::ConnectSeat(agreed) => {
+                self.command(MediaCommand::Connect(Party::OPERATOR, remote(&agreed)));
+                None
+            }
+            Action::Bridge(on) => {
+                for (hearer, speaker) in [(Party::CALLER, Party::OPERATOR), (Party::OPERATOR, Party::CALLER)] {
+                    self.command(MediaCommand::Hear(hearer, on.then_some(speaker)));
+                }
+                None
+            }
+            Action::NoteSeat(seat) => {
+                info!(call.id = %self.facts.call, %seat, "a seat took the call");
+                self.facts.seat = Some(seat.to_string());
+                self.parts.archive.amend(self.facts.clone());
+                // While the database is away the sidecar alone knows.
+                let _ = self.notes.try_send(Note::Told(Box::new(self.facts.clone())));
+                None
+            }
+            Action::LetSeatGo => {
+                self.seat.let_go();
+                None
             }
             Action::Seal(reason) => Some(self.seal(reason).await),
             Action::NoteEnded(reason, state) => {
@@ -287,6 +354,35 @@ impl Runner {
             Err(AnswerError::Cancelled) => Event::Cancelled,
             Err(error @ AnswerError::Stack(_)) => self.failed(&error, "the 200 cannot be sent", Event::AnswerFailed),
         }
+    }
+
+    /// Rings a seat.
+    ///
+    /// * returns — what comes of it at once: nothing if it rings.
+    fn ring(&mut self, seat: &SeatId) -> Option<desk::Event> {
+        let (call, who) = (self.facts.call, format!("seat:{seat}"));
+        let media = match self.parts.media.join(call, Party::OPERATOR, &who) {
+            Ok(media) => media,
+            Err(error) => {
+                warn!(call.id = %call, %seat, %error, "a seat cannot be heard, so it is not rung");
+                return Some(desk::Event::Refused(503));
+            }
+        };
+        let shown = (self.facts.caller.clone(), self.facts.called.clone());
+        let rings = self.seat.ring(&self.parts.phones, seat, shown, media);
+        (!rings).then_some(desk::Event::Refused(404))
+    }
+
+    async fn tell(&self, told: Told) {
+        let call = self.facts.call;
+        self.parts
+            .switchboard
+            .tell(match told {
+                Told::Answered(seat) => acd::Event::Answered { call, seat },
+                Told::Refused(seat, how) => acd::Event::Refused { call, seat, how },
+                Told::TalkEnded => acd::Event::TalkEnded { call },
+            })
+            .await;
     }
 
     /// The switch that forks the call said more about who speaks: sidecar and row say so too.
@@ -448,6 +544,28 @@ async fn next(answered: &mut Option<Answered>) -> LegEvent {
     match answered {
         Some(answered) => answered.event().await,
         None => std::future::pending().await,
+    }
+}
+
+/// The switchboard's next order; never, while the call is not in its care.
+async fn order(orders: &mut Option<mpsc::Receiver<Order>>) -> Order {
+    let next = match orders {
+        Some(orders) => orders.recv().await,
+        None => None,
+    };
+    match next {
+        Some(order) => order,
+        None => std::future::pending().await,
+    }
+}
+
+fn of_order(order: Order) -> desk::Event {
+    match order {
+        Order::Queued { attended } => desk::Event::Queued { attended },
+        Order::Ring(seat) => desk::Event::Ring(seat),
+        Order::StopRinging(seat) => desk::Event::StopRinging(seat),
+        Order::SayAhead(callers) => desk::Event::Ahead(callers),
+        Order::GiveUp(why) => desk::Event::GivenUp(why),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Whole calls: real SIP and RTP from the test phone, real media plane, archive and database.
 
-use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
+mod seats;
+
+use std::{future::Future, net::SocketAddr, path::PathBuf, time::Duration};
 
 use sip_test::{CallReport, CallSpec, EndedBy, ForkSpec, Telling};
 use tempfile::TempDir;
@@ -9,13 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
+    acd::Plan,
     clock::Clock,
     domain::call::{EndReason, Origin, RecordingState},
     jobs::Queue,
     media::{MediaPlane, MediaSettings},
     recording::Archive,
-    sip::{Endpoint, Forks, SipSettings},
+    sip::{Endpoint, Forks, Registration, SipSettings},
     store::{CallRow, JobState, Store},
+    switchboard::Switchboard,
     vault::Vault,
 };
 
@@ -31,6 +35,7 @@ struct House {
     stopping: CancellationToken,
     line: JoinHandle<()>,
     sip: JoinHandle<()>,
+    switchboard: Switchboard,
     folder: TempDir,
 }
 
@@ -40,11 +45,20 @@ struct Rules {
     longest: Duration,
     grace: Duration,
     t1: Duration,
+    plan: Plan,
+    prompts: PathBuf,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { most: 16, longest: Duration::from_mins(10), grace: Parts::GRACE, t1: SipSettings::T1 }
+        Self {
+            most: 16,
+            longest: Duration::from_mins(10),
+            grace: Parts::GRACE,
+            t1: SipSettings::T1,
+            plan: Plan::default(),
+            prompts: "config/prompts".into(),
+        }
     }
 }
 
@@ -61,15 +75,22 @@ impl House {
         let settings = SipSettings {
             t1: rules.t1,
             forks,
+            registration: Registration { secrets: std::sync::Arc::new(seats::Known), ..Registration::default() },
             ..SipSettings::new(([127, 0, 0, 1], 0).into(), vec!["12345".into()], 4)
         };
         let (endpoint, incoming) = Endpoint::bind(settings, clock.clone()).await.expect("a free port");
+        let (switchboard, hub) = Switchboard::new(rules.plan, clock.clone());
+        tokio::spawn(hub.run(CancellationToken::new()));
+        let registrar = endpoint.registrar();
+        let phones = Phones { registrar, dialler: endpoint.dialler() };
         let parts = Parts {
             media: media.clone(),
             archive: archive.clone(),
             queue: Queue::new(store.clone()),
             vault: Vault::in_folder(folder.path(), clock.clone()),
-            prompts: Prompts::load(Path::new("config/prompts")).expect("the demo's announcements"),
+            prompts: Prompts::load(&rules.prompts).expect("announcements"),
+            switchboard: switchboard.clone(),
+            phones,
             clock,
             most: rules.most,
             longest: rules.longest,
@@ -78,7 +99,7 @@ impl House {
         let (address, stopping) = (endpoint.local_addr(), CancellationToken::new());
         let sip = tokio::spawn(endpoint.run(stopping.clone()));
         let line = tokio::spawn(Line::new(parts).run(incoming, media_events, stopping.clone()));
-        Self { address, archive, store, media, stopping, line, sip, folder }
+        Self { address, archive, store, media, stopping, line, sip, switchboard, folder }
     }
 
     fn spec(&self) -> CallSpec {

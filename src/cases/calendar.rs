@@ -101,6 +101,11 @@ impl Calendars {
 }
 
 impl Cases {
+    /// The calendar in force now.
+    pub async fn work_calendar(&self) -> Result<Arc<WorkCalendar>, CaseError> {
+        self.calendars.current(&self.store).await
+    }
+
     /// Puts a year into force, if it differs from what is, and leaves the job that brings open cases to it.
     ///
     /// * `by` — absent: somebody at the command line.

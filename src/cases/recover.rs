@@ -159,7 +159,7 @@ async fn take(queue: &Queue, vault: &Vault, sealed: Sealed) -> Result<bool, Reco
         let facts = sealed.facts;
         let hash = facts.caller_hash(vault);
         let row = CallRow::begun(id, facts.direction, facts.caller, facts.called, facts.started).found_by(hash);
-        let row = row.forked(facts.fork.as_ref());
+        let row = row.forked(facts.fork.as_ref()).taken_by(facts.seat.clone());
         let mut tx = queue.store().begin().await?;
         tx.add_call(&CallRow { answered: sealed.answered, ..row }).await?;
         tx.commit().await?;
@@ -295,6 +295,7 @@ mod tests {
             direction: Direction::Inbound,
             started: MONDAY_NINE,
             fork: None,
+            seat: None,
         }
     }
 }

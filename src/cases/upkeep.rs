@@ -188,8 +188,15 @@ mod tests {
             let (call, now) = (CallId::new(self.test.clock.uuid()), self.test.clock.now());
             let caller = Some(Private(CALLER.to_owned()));
             let (called, direction) = ("12345".to_owned(), Direction::Inbound);
-            let facts =
-                CallFacts { call, caller: caller.clone(), called: called.clone(), direction, started: now, fork: None };
+            let facts = CallFacts {
+                call,
+                caller: caller.clone(),
+                called: called.clone(),
+                direction,
+                started: now,
+                fork: None,
+                seat: None,
+            };
             let mut tap = self.archive.start(facts).await.expect("a recording");
             tap.push(Channel::Caller, 0, &[7; 800]);
             drop(tap);

@@ -9,6 +9,7 @@ use super::{
     call::EndReason,
     case::{Actor, Case},
     ids::{CallId, CaseId},
+    seat::{DeskId, SeatId},
 };
 
 /// What it is about.
@@ -71,9 +72,28 @@ impl Announcement {
         Self::of_call(Kind::Call, call, json!({ "state": "answered" }))
     }
 
+    /// A seat took the call.
+    pub fn call_taken(call: CallId, seat: &str) -> Self {
+        Self::of_call(Kind::Call, call, json!({ "state": "taken", "seat": seat }))
+    }
+
     /// The call is over.
     pub fn call_ended(call: CallId, reason: EndReason) -> Self {
         Self::of_call(Kind::Call, call, json!({ "state": "ended", "end_reason": reason.name() }))
+    }
+
+    /// A seat does something else.
+    pub fn seat(seat: &SeatId, state: &str, call: Option<CallId>) -> Self {
+        let data = json!({ "state": state, "call_id": call.map(|call| call.to_string()) });
+        Self { kind: Kind::Seat, subject: seat.to_string(), units: None, data }
+    }
+
+    /// The line of a desk grew or shrank.
+    ///
+    /// * `waiting`, `ringing` — callers for whom no seat rings, and for whom one does.
+    pub fn queue(desk: &DeskId, waiting: usize, ringing: usize) -> Self {
+        let data = json!({ "waiting": waiting, "ringing": ringing });
+        Self { kind: Kind::Queue, subject: desk.to_string(), units: None, data }
     }
 
     /// What was said is there.

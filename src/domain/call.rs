@@ -45,6 +45,10 @@ pub enum EndReason {
     CallerHungUp,
     /// Our side sent BYE: the operator, or the line at a graceful stop.
     LineHungUp,
+    /// The caller hung up while waiting for an operator: to be called back.
+    Abandoned,
+    /// No operator could take the call (desk closed, line full, waited too long), and the line said so: to be called back.
+    GivenUp,
     /// The switch that forked its call to us ended the fork.
     SwitchHungUp,
     /// The longest allowed call was over.
@@ -131,9 +135,11 @@ impl Fork {
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::CallerHungUp,
         Self::LineHungUp,
+        Self::Abandoned,
+        Self::GivenUp,
         Self::SwitchHungUp,
         Self::MaxDuration,
         Self::Cancelled,
@@ -144,11 +150,18 @@ impl EndReason {
         Self::Failed,
     ];
 
+    /// Whether the caller did not get through to anybody although there is a recording.
+    pub const fn is_missed(self) -> bool {
+        matches!(self, Self::Abandoned | Self::GivenUp | Self::Interrupted)
+    }
+
     /// As stored and shown.
     pub const fn name(self) -> &'static str {
         match self {
             Self::CallerHungUp => "caller_hung_up",
             Self::LineHungUp => "line_hung_up",
+            Self::Abandoned => "abandoned",
+            Self::GivenUp => "given_up",
             Self::SwitchHungUp => "switch_hung_up",
             Self::MaxDuration => "max_duration",
             Self::Cancelled => "cancelled",
@@ -171,7 +184,7 @@ impl EndReason {
             Self::CallerHungUp | Self::LineHungUp | Self::SwitchHungUp | Self::MaxDuration => Outcome::Ok,
             Self::Cancelled => Outcome::Caller,
             Self::MediaTimeout | Self::AckTimeout | Self::SessionExpired => Outcome::Trunk,
-            Self::Interrupted | Self::Failed => Outcome::Ours,
+            Self::Abandoned | Self::GivenUp | Self::Interrupted | Self::Failed => Outcome::Ours,
         }
     }
 }

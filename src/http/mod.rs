@@ -57,6 +57,7 @@ use crate::{
     domain::city::City,
     recording::Archive,
     store::Store,
+    switchboard::Switchboard,
     users::{Sessions, Users},
     vault::Vault,
 };
@@ -80,6 +81,8 @@ pub struct Parts {
     pub clock: Clock,
     pub readiness: Readiness,
     pub metrics: PrometheusHandle,
+    /// Gives callers to seats; only where this process takes calls.
+    pub switchboard: Option<Switchboard>,
     pub limits: Limits,
     pub users: Users,
     pub sessions: Sessions,

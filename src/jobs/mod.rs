@@ -280,12 +280,9 @@ impl Queue {
         if recording.is_some() {
             tx.enqueue(Kind::Transcribe, call).await?;
         }
-        if recording.is_none() || reason == EndReason::Interrupted {
+        if recording.is_none() || reason.is_missed() {
             let caller = known.and_then(|row| row.caller);
-            let why = match reason {
-                EndReason::Cancelled | EndReason::Interrupted => reason.name(),
-                _ => "not_recorded",
-            };
+            let why = if reason == EndReason::Cancelled || reason.is_missed() { reason.name() } else { "not_recorded" };
             tx.add_callback(CallbackKind::Missed, Some(call), None, caller.as_ref(), why).await?;
         }
         Ok(tx.commit().await?)

@@ -148,7 +148,7 @@ fn describe(
             // No sidecar survived: the recording is kept, the caller is unknown.
             let started = now;
             let (called, direction) = (String::new(), Direction::Inbound);
-            Early::new(CallFacts { call, caller: None, called, direction, started, fork: None })
+            Early::new(CallFacts { call, caller: None, called, direction, started, fork: None, seat: None })
         });
         Written { early, gaps: Vec::new(), dropped: 0, trouble: None }
     });

@@ -27,6 +27,9 @@ pub struct CallFacts {
     /// What the switch said that forked the call to us; nothing of a call that the line answered itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fork: Option<Fork>,
+    /// Extension of the operator's seat that took it, the last one of several; nothing while the line answers by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seat: Option<String>,
 }
 
 impl CallFacts {

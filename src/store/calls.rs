@@ -102,6 +102,12 @@ impl CallRow {
         let Some(fork) = fork else { return self };
         Self { origin: fork.origin(), seat: fork.seat.clone(), session_id: fork.session_id.clone(), ..self }
     }
+
+    /// The same, taken by this seat of ours.
+    #[must_use]
+    pub fn taken_by(self, seat: Option<String>) -> Self {
+        Self { seat: seat.or(self.seat), ..self }
+    }
 }
 
 impl Tx {
@@ -151,7 +157,7 @@ impl Tx {
         Ok(())
     }
 
-    /// The switch that forked the call to us said more about it in mid-call.
+    /// A seat took the call, or the switch that forked it to us said more about it in mid-call.
     pub async fn call_told(&mut self, call: &CallRow) -> Result<(), StoreError> {
         sql("UPDATE calls SET caller = $2, caller_hash = $3, called = $4, seat = $5, session_id = $6, origin = $7 WHERE id = $1")
             .bind(call.id.to_string())
@@ -163,7 +169,7 @@ impl Tx {
             .bind(word(&call.origin))
             .execute(self.connection())
             .await
-            .map_err(StoreError::at("noting what a switch said of a call"))?;
+            .map_err(StoreError::at("noting who speaks in a call"))?;
         Ok(())
     }
 

@@ -145,6 +145,7 @@ impl House {
             clock: clock.clone(),
             readiness: readiness.clone(),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
+            switchboard: None,
             limits: Limits::new(&Settings::default().http, Clock::system()),
         };
         change(&mut parts);
@@ -278,6 +279,7 @@ impl House {
             direction: Direction::Inbound,
             started: NINE,
             fork: None,
+            seat: None,
         };
         let mut tap = self.archive.start(facts).await.expect("a recording begins");
         let said = sip_test::audio::tone(440.0, 0.5, (SECONDS * 8_000) as usize);

@@ -68,6 +68,7 @@ fn facts(call: CallId) -> CallFacts {
         direction: Direction::Inbound,
         started: UnixMs(1_000),
         fork: None,
+        seat: None,
     }
 }
 

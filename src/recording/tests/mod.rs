@@ -55,6 +55,7 @@ impl House {
             direction: Direction::Inbound,
             started: NOON,
             fork: None,
+            seat: None,
         };
         let mut tap = self.archive.start(facts).await.expect("room");
         tap.began(UnixMs(NOON.0 + 500));

@@ -98,6 +98,7 @@ fn facts(call: CallId) -> CallFacts {
         direction: Direction::Inbound,
         started: NOON,
         fork: None,
+        seat: None,
     }
 }
 

@@ -166,6 +166,11 @@ impl<F: Clone> Table<F> {
         changed
     }
 
+    /// Who has contacts, as far as [`Table::expire`] has looked.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        self.records.keys().map(AsRef::as_ref)
+    }
+
     /// When [`Table::expire`] has something to do.
     pub fn next_expiry(&self) -> Option<UnixMs> {
         self.due.first().map(|(due, _)| *due)

@@ -176,6 +176,12 @@ impl Registrar {
         self.bindings(extension).iter().filter_map(Binding::target).collect()
     }
 
+    /// All extensions that can be rung.
+    pub fn registered(&self) -> BTreeSet<String> {
+        let all: Vec<String> = self.state().table.all().map(str::to_owned).collect();
+        all.into_iter().filter(|extension| self.is_registered(extension)).collect()
+    }
+
     /// Whether an extension can be rung.
     pub fn is_registered(&self, extension: &str) -> bool {
         !self.bindings(extension).is_empty()

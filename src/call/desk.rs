@@ -1,0 +1,261 @@
+//! A caller on the way to an operator, as a state machine: in the line, while a seat rings, in the talk, and back in the
+//! line when the operator is lost. Pure, a part of [`super::core`].
+
+use std::collections::VecDeque;
+
+use super::{announcement::Announcement, core::Action};
+use crate::{
+    acd::{GivenUp, RingFailure},
+    domain::{call::EndReason, seat::SeatId},
+    sip::{LegEnd, sdp::Agreed},
+};
+
+/// What happened on the operators' side.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The call stands in the line.
+    Queued {
+        attended: bool,
+    },
+    /// The switchboard wants this seat to ring, or no longer.
+    Ring(SeatId),
+    StopRinging(SeatId),
+    /// So many callers are before this one.
+    Ahead(usize),
+    GivenUp(GivenUp),
+    /// The seat's telephone answered, or refused with this status.
+    Answered(Agreed),
+    Refused(u16),
+    /// Offer and answer settled something new with the seat: a hold, mostly.
+    Settled(Agreed),
+    /// The seat's dialog is over.
+    Ended(LegEnd),
+    /// No RTP and no RTCP of the seat's for too long.
+    Silent,
+    /// The seat's place in the media plane is free again.
+    PlaceFree,
+}
+
+/// What the switchboard has to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    Answered(SeatId),
+    Refused(SeatId, RingFailure),
+    TalkEnded,
+}
+
+/// What comes of it for the call as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    GoesOn,
+    /// Hang up.
+    HangUp(EndReason),
+    /// Say this and hang up.
+    Part(Announcement, EndReason),
+}
+
+/// The operators' side of one call.
+#[derive(Debug)]
+pub struct Desk {
+    stage: Stage,
+    /// Nobody is there to be waited for: the caller speaks to the recording, and nothing is said.
+    quiet: bool,
+    background: Option<Announcement>,
+    /// Endless announcements that were begun and have not ended.
+    playing: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Not in the line, or no longer.
+    Closed,
+    Waiting,
+    Ringing(SeatId),
+    /// The place of a seat is being freed; another may ring then.
+    Clearing(Option<SeatId>),
+    Talking {
+        seat: SeatId,
+        held: bool,
+    },
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self { stage: Stage::Closed, quiet: true, background: None, playing: 0 }
+    }
+}
+
+impl Desk {
+    /// The caller has heard who this is and asks for an operator.
+    pub fn enter(&mut self, actions: &mut VecDeque<Action>) {
+        self.stage = Stage::Waiting;
+        actions.push_back(Action::Enter { again: false });
+    }
+
+    /// Whether the caller waits for somebody.
+    pub const fn is_waited_at(&self) -> bool {
+        !self.quiet && matches!(self.stage, Stage::Waiting | Stage::Ringing(_) | Stage::Clearing(_))
+    }
+
+    /// The call ends, or says its last words: whoever takes part is let go.
+    pub fn quit(&mut self, actions: &mut VecDeque<Action>) {
+        match std::mem::replace(&mut self.stage, Stage::Closed) {
+            Stage::Closed => return,
+            Stage::Ringing(_) => actions.push_back(Action::StopRinging),
+            Stage::Talking { .. } => actions.push_back(Action::LetSeatGo),
+            Stage::Waiting | Stage::Clearing(_) => {}
+        }
+        self.background = None;
+        actions.push_back(Action::LeaveLine);
+    }
+
+    /// An announcement was said to its end or was cut.
+    pub fn said(&mut self, which: Announcement, actions: &mut VecDeque<Action>) {
+        if which.is_endless() {
+            self.playing = self.playing.saturating_sub(1);
+            if self.playing == 0 {
+                self.play_on(actions);
+            }
+        }
+    }
+
+    /// Takes what happened. What comes too late changes nothing.
+    pub fn handle(&mut self, event: Event, actions: &mut VecDeque<Action>) -> Outcome {
+        use {Event as E, Stage as S};
+        match (self.stage.clone(), event) {
+            (S::Waiting, E::Queued { attended: true }) => {
+                self.quiet = false;
+                self.say(Announcement::Wait, actions);
+                self.set_background(Announcement::Music, actions);
+            }
+            (S::Waiting, E::Ring(seat)) => self.ring(seat, actions),
+            (S::Clearing(_), E::Ring(seat)) => self.stage = S::Clearing(Some(seat)),
+            (S::Clearing(None), E::PlaceFree) => self.stage = S::Waiting,
+            (S::Clearing(Some(seat)), E::PlaceFree) => self.ring(seat, actions),
+            (S::Clearing(Some(next)), E::StopRinging(seat)) if next == seat => self.stage = S::Clearing(None),
+            (S::Ringing(rung), E::StopRinging(seat)) if rung == seat => {
+                actions.push_back(Action::StopRinging);
+                self.wait_on(actions);
+            }
+            (S::Ringing(seat), E::Answered(agreed)) => self.talk(seat, agreed, actions),
+            (S::Ringing(seat), E::Refused(status)) => {
+                self.wait_on(actions);
+                actions.push_back(Action::Tell(Told::Refused(seat, failure(status))));
+            }
+            (S::Talking { seat, held }, E::Settled(agreed)) => {
+                let hold = !agreed.send;
+                actions.push_back(Action::ConnectSeat(agreed));
+                if hold != held {
+                    self.stage = S::Talking { seat, held: hold };
+                    self.hold(hold, actions);
+                }
+            }
+            // Answered at the moment when we stopped ringing: the switchboard counts on another seat already.
+            (S::Talking { seat, .. }, E::StopRinging(stopped)) if seat == stopped => {
+                actions.push_back(Action::LetSeatGo);
+                self.wait_on(actions);
+            }
+            (S::Talking { .. }, E::Ended(LegEnd::FarHungUp)) => return Outcome::HangUp(EndReason::LineHungUp),
+            (S::Talking { .. }, E::Ended(_)) => self.lose(actions),
+            (S::Talking { .. }, E::Silent) => {
+                actions.push_back(Action::LetSeatGo);
+                self.lose(actions);
+            }
+            (S::Waiting | S::Clearing(_), E::Ahead(callers)) if !self.quiet => {
+                self.say(Announcement::ahead(callers), actions);
+            }
+            (S::Waiting | S::Clearing(_), E::GivenUp(why)) => {
+                // The switchboard has forgotten the call.
+                self.stage = S::Closed;
+                self.background = None;
+                if !self.quiet || why == GivenUp::Closed {
+                    return Outcome::Part(Announcement::given_up(why), EndReason::GivenUp);
+                }
+            }
+            _ => {}
+        }
+        Outcome::GoesOn
+    }
+
+    fn ring(&mut self, seat: SeatId, actions: &mut VecDeque<Action>) {
+        self.quiet = false;
+        self.stage = Stage::Ringing(seat.clone());
+        self.set_background(Announcement::Ringback, actions);
+        actions.push_back(Action::Ring(seat));
+    }
+
+    /// The seat's part is over before it began: the caller waits for the next one.
+    fn wait_on(&mut self, actions: &mut VecDeque<Action>) {
+        self.stage = Stage::Clearing(None);
+        actions.push_back(Action::FreePlace);
+        self.set_background(Announcement::Music, actions);
+    }
+
+    fn talk(&mut self, seat: SeatId, agreed: Agreed, actions: &mut VecDeque<Action>) {
+        let held = !agreed.send;
+        self.background = None;
+        actions.extend([
+            Action::StopPlaying,
+            Action::ConnectSeat(agreed),
+            Action::NoteSeat(seat.clone()),
+            Action::Tell(Told::Answered(seat.clone())),
+        ]);
+        self.stage = Stage::Talking { seat, held };
+        self.hold(held, actions);
+    }
+
+    /// The operator puts the caller on hold, or comes back.
+    fn hold(&mut self, held: bool, actions: &mut VecDeque<Action>) {
+        actions.push_back(Action::Bridge(!held));
+        if held {
+            self.say(Announcement::Hold, actions);
+            self.set_background(Announcement::Music, actions);
+        } else if self.background.take().is_some() {
+            actions.push_back(Action::StopPlaying);
+        }
+    }
+
+    /// The operator is gone without a word: the caller goes back, first in the line.
+    fn lose(&mut self, actions: &mut VecDeque<Action>) {
+        self.say(Announcement::Hold, actions);
+        self.wait_on(actions);
+        actions.extend([Action::Tell(Told::TalkEnded), Action::Enter { again: true }]);
+    }
+
+    /// Says something at once; what goes on endlessly goes on after it.
+    fn say(&self, what: Announcement, actions: &mut VecDeque<Action>) {
+        if self.background.is_some() {
+            actions.push_back(Action::StopPlaying);
+        }
+        actions.push_back(Action::Play(what));
+    }
+
+    fn set_background(&mut self, what: Announcement, actions: &mut VecDeque<Action>) {
+        match self.background.replace(what) {
+            Some(before) if before == what => return,
+            Some(_) => actions.push_back(Action::StopPlaying),
+            None => {}
+        }
+        self.play_on(actions);
+    }
+
+    fn play_on(&mut self, actions: &mut VecDeque<Action>) {
+        if let Some(what) = self.background {
+            self.playing += 1;
+            actions.push_back(Action::Play(what));
+        }
+    }
+}
+
+/// What a refusal means (RFC 3261 §21): that the seat speaks, is not there, gave up by itself, or does not want the call.
+const fn failure(status: u16) -> RingFailure {
+    match status {
+        486 | 600 => RingFailure::Busy,
+        404 | 408 | 410 | 430 | 500..600 => RingFailure::Unreachable,
+        487 => RingFailure::NoAnswer,
+        _ => RingFailure::Declined,
+    }
+}
+
+#[cfg(test)]
+mod tests;

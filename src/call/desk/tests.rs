@@ -1,0 +1,173 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::sip::sdp::Codec;
+
+fn agreed(send: bool) -> Agreed {
+    Agreed {
+        address: ([127, 0, 0, 1], 4000).into(),
+        rtcp: None,
+        codec: Codec::Pcma,
+        payload_type: 8,
+        telephone_event: Some(101),
+        send,
+        receive: true,
+        security: None,
+    }
+}
+
+fn seat() -> SeatId {
+    "8001".into()
+}
+
+/// What these events make the desk of a caller in the line do.
+fn play(events: &[Event]) -> (Desk, Vec<Action>, Outcome) {
+    let (mut desk, mut actions, mut outcome) = (Desk::default(), VecDeque::new(), Outcome::GoesOn);
+    desk.enter(&mut actions);
+    for event in events {
+        outcome = desk.handle(event.clone(), &mut actions);
+    }
+    (desk, actions.into(), outcome)
+}
+
+#[test]
+fn where_nobody_sits_nothing_is_said_and_the_caller_is_not_missed() {
+    let (desk, actions, _) =
+        play(&[Event::Queued { attended: false }, Event::Ahead(3), Event::GivenUp(GivenUp::TooLong)]);
+    assert_eq!(actions, [Action::Enter { again: false }]);
+    assert!(!desk.is_waited_at());
+}
+
+#[test]
+fn outside_the_hours_a_caller_is_told_so_even_if_nobody_sits_there() {
+    let (.., outcome) = play(&[Event::GivenUp(GivenUp::Closed)]);
+    assert_eq!(outcome, Outcome::Part(Announcement::AfterHours, EndReason::GivenUp));
+}
+
+#[test]
+fn a_next_seat_rings_once_the_place_of_the_one_before_is_free() {
+    let next = SeatId::from("8002");
+    let (mut desk, actions, _) = play(&[Event::Ring(seat()), Event::StopRinging(seat()), Event::Ring(next.clone())]);
+    assert!(!actions.contains(&Action::Ring(next.clone())), "{actions:?}");
+    let mut actions = VecDeque::new();
+    desk.handle(Event::PlaceFree, &mut actions);
+    assert!(actions.contains(&Action::Ring(next)), "{actions:?}");
+}
+
+#[test]
+fn a_lost_operator_brings_the_caller_back_into_the_line_first() {
+    for loss in [Event::Ended(LegEnd::Expired), Event::Silent] {
+        let (desk, actions, outcome) = play(&[Event::Ring(seat()), Event::Answered(agreed(true)), loss]);
+        assert_eq!(outcome, Outcome::GoesOn);
+        assert!(actions.ends_with(&[Action::Tell(Told::TalkEnded), Action::Enter { again: true }]), "{actions:?}");
+        assert!(desk.is_waited_at());
+    }
+}
+
+#[test]
+fn a_seat_that_answers_when_ringing_was_stopped_is_let_go() {
+    let (_, actions, _) = play(&[Event::Ring(seat()), Event::Answered(agreed(true)), Event::StopRinging(seat())]);
+    assert!(actions.contains(&Action::LetSeatGo) && actions.contains(&Action::FreePlace), "{actions:?}");
+}
+
+#[test]
+fn music_that_was_cut_is_begun_again_once() {
+    let (mut desk, actions, _) = play(&[Event::Queued { attended: true }]);
+    assert!(actions.ends_with(&[Action::Play(Announcement::Wait), Action::Play(Announcement::Music)]));
+    let mut actions = VecDeque::new();
+    desk.handle(Event::Ahead(2), &mut actions);
+    assert_eq!(actions, [Action::StopPlaying, Action::Play(Announcement::Ahead(2))]);
+    actions.clear();
+    // Cut for a ring and back before the media plane has said so.
+    desk.handle(Event::Ring(seat()), &mut actions);
+    desk.handle(Event::StopRinging(seat()), &mut actions);
+    actions.clear();
+    for cut in [Announcement::Music, Announcement::Ringback] {
+        desk.said(cut, &mut actions);
+    }
+    assert_eq!(actions, [], "what plays now has not ended");
+    desk.said(Announcement::Music, &mut actions);
+    assert_eq!(actions, [Action::Play(Announcement::Music)]);
+}
+
+#[test]
+fn refusals_mean_what_the_rfc_says() {
+    use RingFailure as F;
+    let wanted = [(486, F::Busy), (600, F::Busy), (603, F::Declined), (480, F::Declined), (487, F::NoAnswer)];
+    for (status, how) in wanted.into_iter().chain([(404, F::Unreachable), (408, F::Unreachable), (503, F::Unreachable)])
+    {
+        assert_eq!(failure(status), how, "{status}");
+    }
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    use Event as E;
+    prop::sample::select(vec![
+        E::Queued { attended: true },
+        E::Queued { attended: false },
+        E::Ring(seat()),
+        E::Ring("8002".into()),
+        E::StopRinging(seat()),
+        E::Ahead(2),
+        E::GivenUp(GivenUp::Full),
+        E::Answered(agreed(true)),
+        E::Answered(agreed(false)),
+        E::Refused(603),
+        E::Settled(agreed(true)),
+        E::Settled(agreed(false)),
+        E::Ended(LegEnd::FarHungUp),
+        E::Ended(LegEnd::Failed),
+        E::Silent,
+        E::PlaceFree,
+    ])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    /// Whatever happens in whatever order, a seat is rung only in a free place and let go of in the end, and the line is left
+    /// as often as it is entered for the first time.
+    #[test]
+    fn no_walk_leaves_a_seat_behind(walk in prop::collection::vec(any_event(), 0..40)) {
+        let (mut desk, mut actions) = (Desk::default(), VecDeque::new());
+        desk.enter(&mut actions);
+        let (mut place_taken, mut ringing, mut talking) = (false, false, false);
+        let mut check = |actions: &mut VecDeque<Action>, ringing: &mut bool, talking: &mut bool| {
+            for action in actions.drain(..) {
+                match action {
+                    Action::Ring(_) => {
+                        prop_assert!(!place_taken && !*ringing && !*talking);
+                        (place_taken, *ringing) = (true, true);
+                    }
+                    Action::StopRinging => *ringing = false,
+                    Action::LetSeatGo => *talking = false,
+                    Action::FreePlace => place_taken = false,
+                    Action::ConnectSeat(_) => prop_assert!(*talking && place_taken),
+                    _ => {}
+                }
+            }
+            Ok(())
+        };
+        for event in walk {
+            // A telephone says only what fits: it answers or refuses where it rings, and ends where it talks.
+            match event {
+                Event::Answered(_) if ringing => (ringing, talking) = (false, true),
+                Event::Refused(_) if ringing => ringing = false,
+                Event::Ended(_) if talking => talking = false,
+                Event::Settled(_) | Event::Silent if talking => {}
+                Event::Answered(_) | Event::Refused(_) | Event::Ended(_) | Event::Settled(_) | Event::Silent => continue,
+                _ => {}
+            }
+            let outcome = desk.handle(event, &mut actions);
+            check(&mut actions, &mut ringing, &mut talking)?;
+            if outcome != Outcome::GoesOn {
+                break;
+            }
+        }
+        desk.quit(&mut actions);
+        check(&mut actions, &mut ringing, &mut talking)?;
+        prop_assert!(!ringing && !talking);
+        desk.quit(&mut actions);
+        prop_assert!(actions.is_empty());
+    }
+}
