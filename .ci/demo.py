@@ -1,17 +1,21 @@
-"""The demo's walk: start the line, dial it, read the draft, and with ONCE=yes confirm and dispatch it.
+"""The demo's walk: start the line, an operator sits down, a citizen dials, both speak; read the draft, and with ONCE=yes
+confirm and dispatch it.
 
 Only the public doors are used: the command line, SIP and the HTTP API. ./dev calls this.
 """
 
+import array
 import json
 import os
 import pathlib
 import signal
+import statistics
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+import wave
 
 BIN = pathlib.Path(os.environ["BIN"])
 ONCE = os.environ.get("ONCE") == "yes"
@@ -23,7 +27,8 @@ os.environ.setdefault("HOTLINE__STORAGE__URL", f"file://{FOLDER}/recordings")
 os.environ.setdefault("HOTLINE__STORAGE__SPOOL", f"{FOLDER}/spool")
 os.environ.setdefault("HOTLINE__VAULT__KEYS", f"{FOLDER}/keys")
 CALL, CALLER = "tests/calls/s01.wav", "13806352219"
-OPERATOR = "demo"
+OPERATOR, SEAT = "demo-operator", "8001"
+WELCOME = "config/prompts/welcome.wav"
 
 
 class Failed(Exception):
@@ -70,13 +75,37 @@ def wait_for(what, look, seconds, server):
     raise Failed(f"no {what} within {seconds} s; the log is {FOLDER}/hotline.log")
 
 
-def operator_token():
-    """A person with the roles the demo needs, and a fresh token."""
+def operator():
+    """A person with the roles the demo needs: a fresh token, and a fresh secret for the telephone of their seat."""
     try:
-        return hotline("user", "token", OPERATOR).split()[-1]
+        secret = hotline("user", "sip-secret", OPERATOR)
     except Failed:
-        hotline("user", "add", OPERATOR, "--role", "agent", "--role", "dispatcher")
-    return hotline("user", "token", OPERATOR).split()[-1]
+        secret = hotline("user", "add", OPERATOR, "--role", "agent", "--role", "dispatcher", "--extension", SEAT)
+    return hotline("user", "token", OPERATOR).split()[-1], secret.split()[-1]
+
+
+def samples(path, side):
+    """One side of a WAV file of 16 bits: 0 left, 1 right."""
+    with wave.open(str(path)) as file:
+        sound = array.array("h", file.readframes(file.getnframes()))
+        return sound[side :: file.getnchannels()]
+
+
+def loudness(sound):
+    """The mean of each 20 ms."""
+    return [sum(map(abs, sound[at : at + 160])) / 160 for at in range(0, len(sound) - 159, 160)]
+
+
+def likeness(heard, said):
+    """How much what was heard goes up and down as what was said: the best correlation of both at any delay; 1: the same."""
+    heard, said = loudness(heard), loudness(said)
+    heard += [0.0] * len(said)
+    best = 0.0
+    for delay in range(len(heard) - len(said)):
+        part = heard[delay : delay + len(said)]
+        if any(part):
+            best = max(best, statistics.correlation(part, said))
+    return best
 
 
 def show(case):
@@ -86,18 +115,39 @@ def show(case):
         if value is None:
             continue
         said = " / ".join(
-            f"{span['start_ms'] / 1000:.1f}-{span['end_ms'] / 1000:.1f} s “{span['text']}”" for span in field["evidence"]
+            f"{span['channel']} {span['start_ms'] / 1000:.1f}-{span['end_ms'] / 1000:.1f} s “{span['text']}”"
+            for span in field["evidence"]
         )
         print(f"   {name:15} {value}   [{field['source']}, {field['confidence']:.2f}] {said}")
 
 
-def walk(server, token):
+def walk(server, token, secret):
     known = {case["id"] for case in api("/api/v1/cases?limit=200", token)["items"]}
-    print(f"-- dialling sip:12345@{SIP} as {CALLER}, playing {CALL} (half a minute)", flush=True)
-    phone = [BIN / "sip-test", "call", "--to", f"sip:12345@{SIP}", "--from", CALLER, "--play", CALL,
-             "--channel", "left", "--record", FOLDER / "heard.wav"]
-    if subprocess.run(phone).returncode != 0:
-        raise Failed("the test call failed")
+    print(f"-- an operator sits down at seat {SEAT}, and will say the right side of {CALL}", flush=True)
+    heard = {side: FOLDER / f"heard-by-{side}.wav" for side in ("caller", "operator")}
+    seat = subprocess.Popen([BIN / "sip-test", "seat", "--as", f"sip:{SEAT}@{SIP}", "--secret", secret, "--play", CALL,
+                             "--channel", "right", "--record", heard["operator"]], stdout=subprocess.PIPE, text=True)
+    try:
+        if seat.stdout.readline().strip() != "registered":
+            raise Failed("the operator's telephone could not register")
+        print(f"-- dialling sip:12345@{SIP} as {CALLER}, saying the left side (half a minute)", flush=True)
+        with wave.open(WELCOME) as welcome:
+            lead_in = 1000 * welcome.getnframes() // welcome.getframerate()
+        phone = [BIN / "sip-test", "call", "--to", f"sip:12345@{SIP}", "--from", CALLER, "--play", CALL,
+                 "--channel", "left", "--lead-in", str(lead_in), "--record", heard["caller"]]
+        if subprocess.run(phone).returncode != 0:
+            raise Failed("the test call failed")
+        if seat.wait(timeout=30) != 0:
+            raise Failed("the operator's telephone had no call")
+        print(f"   {seat.stdout.read().strip()}")
+    finally:
+        if seat.poll() is None:
+            seat.kill()
+    for hearer, side in (("operator", 0), ("caller", 1)):
+        alike = likeness(samples(heard[hearer], 0), samples(CALL, side))
+        print(f"-- what the {hearer} heard is {alike:.2f} like what the other said")
+        if alike < 0.8:
+            raise Failed(f"the {hearer} did not hear the other side")
 
     def fresh():
         items = api("/api/v1/cases?state=draft&limit=200", token)["items"]
@@ -105,6 +155,12 @@ def walk(server, token):
 
     print("-- hung up; the line hears the recording and writes the draft", flush=True)
     case = api(f"/api/v1/cases/{wait_for('draft', fresh, 300, server)['id']}", token)
+    said = api(f"/api/v1/calls/{case['call_id']}/transcript", token)["utterances"]
+    print()
+    for it in said:
+        print(f"   {it['start_ms'] / 1000:5.1f} s  {it['channel']:8}  {it['text']}")
+    if {it["channel"] for it in said} != {"caller", "operator"}:
+        raise Failed("only one of the two was heard")
     show(case)
     return case
 
@@ -127,13 +183,14 @@ def main():
         server = subprocess.Popen([BIN / "hotline", "serve"], stdout=log, stderr=log)
         try:
             wait_for("answer on /readyz", lambda: api("/readyz"), 60, server)
-            token = operator_token()
-            case = walk(server, token)
+            token, secret = operator()
+            case = walk(server, token, secret)
             if ONCE:
                 confirm_and_dispatch(case, token)
             else:
                 print(f"\n-- API and its description: http://{LISTEN}/docs")
                 print(f"-- log-in: Authorization: Bearer {token}")
+                print(f"-- a telephone for the operator: user {SEAT}, secret {secret}, registrar {SIP}")
                 print(f"-- dial sip:12345@{SIP} with any SIP phone; Ctrl-C ends the demo", flush=True)
                 server.wait()
         finally:

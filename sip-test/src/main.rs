@@ -53,6 +53,9 @@ struct Call {
     /// WAV file to play; nothing is said without one.
     #[arg(long)]
     play: Option<PathBuf>,
+    /// Milliseconds of silence before it, sent as packets.
+    #[arg(long, default_value = "0", value_parser = clap::value_parser!(u64).range(0..=600_000))]
+    lead_in: u64,
     /// Channel of a stereo file.
     #[arg(long, value_enum, default_value = "left")]
     channel: Channel,
@@ -149,6 +152,7 @@ async fn make_call(order: Call) -> Result<bool, PhoneError> {
     let mut spec = CallSpec::new(address(order.to, order.tcp));
     if let Some(path) = &order.play {
         spec.play = audio::read(path, order.channel.side())?;
+        spec.lead_in = Duration::from_millis(order.lead_in);
     }
     spec.from = order.from;
     spec.record = order.record;

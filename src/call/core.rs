@@ -86,9 +86,11 @@ pub enum Action {
     Seal(EndReason),
     /// Ask the switchboard for an operator.
     ///
-    /// * `again` — one was lost in mid-talk.
+    /// * `again` — one was lost in mid-talk, or has passed the caller on.
+    /// * `to` — the seat that is asked for.
     Enter {
         again: bool,
+        to: Option<SeatId>,
     },
     Tell(Told),
     /// The switchboard forgets the call.
@@ -105,6 +107,8 @@ pub enum Action {
     NoteSeat(SeatId),
     /// Send BYE to the seat.
     LetSeatGo,
+    /// Tell the seat's telephone what became of the transfer that it asked for.
+    ReportTransfer(bool),
     /// The call is over: the last action.
     NoteEnded(EndReason, RecordingState),
 }
@@ -393,7 +397,8 @@ mod tests {
             (
                 "caller hangs up",
                 [&talking[..], &[E::Said(Welcome), E::FarEnded(LegEnd::FarHungUp)], &rest].concat(),
-                [&answered[..], &sealed(R::CallerHungUp)].concat(),
+                [&answered[..], &[A::Enter { again: false, to: None }, A::LeaveLine], &sealed(R::CallerHungUp)]
+                    .concat(),
             ),
             (
                 "the cancel crossed the 200",

@@ -8,6 +8,7 @@ use crate::{
     acd::{GivenUp, RingFailure},
     domain::{call::EndReason, seat::SeatId},
     sip::{LegEnd, sdp::Agreed},
+    switchboard::Control,
 };
 
 /// What happened on the operators' side.
@@ -22,7 +23,10 @@ pub enum Event {
     StopRinging(SeatId),
     /// So many callers are before this one.
     Ahead(usize),
-    GivenUp(GivenUp),
+    GivenUp {
+        why: GivenUp,
+        attended: bool,
+    },
     /// The seat's telephone answered, or refused with this status.
     Answered(Agreed),
     Refused(u16),
@@ -34,6 +38,15 @@ pub enum Event {
     Silent,
     /// The seat's place in the media plane is free again.
     PlaceFree,
+    /// A person wants something done with the talk.
+    Asked(Control),
+    /// The operator's telephone wants the caller passed on (REFER, RFC 3515).
+    ///
+    /// * `there` — whether such a seat has a telephone.
+    Referred {
+        to: SeatId,
+        there: bool,
+    },
 }
 
 /// What the switchboard has to know.
@@ -75,8 +88,23 @@ enum Stage {
     Clearing(Option<SeatId>),
     Talking {
         seat: SeatId,
-        held: bool,
+        hold: Hold,
     },
+}
+
+/// Who keeps the caller on hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Hold {
+    /// The telephone, by what it offers.
+    telephone: bool,
+    /// Somebody, by request.
+    person: bool,
+}
+
+impl Hold {
+    const fn is_on(self) -> bool {
+        self.telephone || self.person
+    }
 }
 
 impl Default for Desk {
@@ -89,7 +117,7 @@ impl Desk {
     /// The caller has heard who this is and asks for an operator.
     pub fn enter(&mut self, actions: &mut VecDeque<Action>) {
         self.stage = Stage::Waiting;
-        actions.push_back(Action::Enter { again: false });
+        actions.push_back(Action::Enter { again: false, to: None });
     }
 
     /// Whether the caller waits for somebody.
@@ -142,14 +170,26 @@ impl Desk {
                 self.wait_on(actions);
                 actions.push_back(Action::Tell(Told::Refused(seat, failure(status))));
             }
-            (S::Talking { seat, held }, E::Settled(agreed)) => {
-                let hold = !agreed.send;
+            (S::Talking { hold, .. }, E::Settled(agreed)) => {
+                let telephone = !agreed.send;
                 actions.push_back(Action::ConnectSeat(agreed));
-                if hold != held {
-                    self.stage = S::Talking { seat, held: hold };
-                    self.hold(hold, actions);
+                self.set_hold(Hold { telephone, ..hold }, actions);
+            }
+            (S::Talking { hold, .. }, E::Asked(Control::Hold)) => {
+                self.set_hold(Hold { person: true, ..hold }, actions);
+            }
+            (S::Talking { hold, .. }, E::Asked(Control::Resume)) => {
+                self.set_hold(Hold { person: false, ..hold }, actions);
+            }
+            (S::Talking { .. }, E::Asked(Control::Transfer(to))) => self.pass_on(to, actions),
+            (S::Talking { seat, .. }, E::Referred { to, there }) => {
+                let takes = there && seat != to;
+                actions.push_back(Action::ReportTransfer(takes));
+                if takes {
+                    self.pass_on(to, actions);
                 }
             }
+            (_, E::Asked(Control::HangUp)) => return Outcome::HangUp(EndReason::LineHungUp),
             // Answered at the moment when we stopped ringing: the switchboard counts on another seat already.
             (S::Talking { seat, .. }, E::StopRinging(stopped)) if seat == stopped => {
                 actions.push_back(Action::LetSeatGo);
@@ -164,11 +204,11 @@ impl Desk {
             (S::Waiting | S::Clearing(_), E::Ahead(callers)) if !self.quiet => {
                 self.say(Announcement::ahead(callers), actions);
             }
-            (S::Waiting | S::Clearing(_), E::GivenUp(why)) => {
+            (S::Waiting | S::Clearing(_), E::GivenUp { why, attended }) => {
                 // The switchboard has forgotten the call.
                 self.stage = S::Closed;
                 self.background = None;
-                if !self.quiet || why == GivenUp::Closed {
+                if attended || !self.quiet || why == GivenUp::Closed {
                     return Outcome::Part(Announcement::given_up(why), EndReason::GivenUp);
                 }
             }
@@ -192,7 +232,7 @@ impl Desk {
     }
 
     fn talk(&mut self, seat: SeatId, agreed: Agreed, actions: &mut VecDeque<Action>) {
-        let held = !agreed.send;
+        let hold = Hold { telephone: !agreed.send, person: false };
         self.background = None;
         actions.extend([
             Action::StopPlaying,
@@ -200,8 +240,25 @@ impl Desk {
             Action::NoteSeat(seat.clone()),
             Action::Tell(Told::Answered(seat.clone())),
         ]);
-        self.stage = Stage::Talking { seat, held };
-        self.hold(held, actions);
+        self.stage = Stage::Talking { seat, hold };
+        self.hold(hold.is_on(), actions);
+    }
+
+    fn set_hold(&mut self, now: Hold, actions: &mut VecDeque<Action>) {
+        if let Stage::Talking { hold, .. } = &mut self.stage {
+            let before = std::mem::replace(hold, now);
+            if before.is_on() != now.is_on() {
+                self.hold(now.is_on(), actions);
+            }
+        }
+    }
+
+    /// Blind transfer: the operator is let go, and the caller, first in the line, waits for another seat.
+    fn pass_on(&mut self, to: SeatId, actions: &mut VecDeque<Action>) {
+        actions.push_back(Action::LetSeatGo);
+        self.say(Announcement::Hold, actions);
+        self.wait_on(actions);
+        actions.extend([Action::Tell(Told::TalkEnded), Action::Enter { again: true, to: Some(to) }]);
     }
 
     /// The operator puts the caller on hold, or comes back.
@@ -219,7 +276,7 @@ impl Desk {
     fn lose(&mut self, actions: &mut VecDeque<Action>) {
         self.say(Announcement::Hold, actions);
         self.wait_on(actions);
-        actions.extend([Action::Tell(Told::TalkEnded), Action::Enter { again: true }]);
+        actions.extend([Action::Tell(Told::TalkEnded), Action::Enter { again: true, to: None }]);
     }
 
     /// Says something at once; what goes on endlessly goes on after it.

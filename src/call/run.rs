@@ -34,7 +34,7 @@ use crate::{
         sdp::{Agreed, Codec, Forked, Suite},
     },
     store::{CallRow, StoredRecording},
-    switchboard::{ORDERS, Order},
+    switchboard::{Entry, ORDERS, Order},
 };
 
 /// How long sealing may take: hashing and storing the longest recording takes seconds.
@@ -136,7 +136,7 @@ impl Runner {
             let event = tokio::select! {
                 event = next(&mut self.answered) => self.of_leg(event).await,
                 Some(event) = media.recv() => self.of_media(event),
-                event = self.seat.event() => Some(Event::Desk(event)),
+                event = self.seat.event(&self.parts.phones.registrar) => Some(Event::Desk(event)),
                 order = order(&mut self.orders) => Some(Event::Desk(of_order(order))),
                 () = stop.cancelled(), if !asked => {
                     asked = true;
@@ -166,6 +166,8 @@ impl Runner {
                 debug!(call.id = %self.facts.call, duration_ms, "key by INFO");
                 None
             }
+            // Only phones of ours are listened to.
+            LegEvent::Referred(_) => None,
             LegEvent::Ended(end) => {
                 self.answered = None;
                 Some(Event::FarEnded(end))
@@ -274,11 +276,11 @@ impl Runner {
                 self.end();
                 (!self.command(MediaCommand::Close)).then_some(Event::MediaClosed)
             }
-            Action::Enter { again } => {
+            Action::Enter { again, to } => {
                 let (sender, orders) = mpsc::channel(ORDERS);
                 self.orders = Some(orders);
-                let (call, called) = (self.facts.call, &self.facts.called);
-                self.parts.switchboard.enter(call, called, again, sender).await;
+                let entry = Entry { call: self.facts.call, called: self.facts.called.clone(), again, to };
+                self.parts.switchboard.enter(entry, sender).await;
                 None
             }
             Action::Tell(told) => {
@@ -315,6 +317,10 @@ impl Runner {
                 self.parts.archive.amend(self.facts.clone());
                 // While the database is away the sidecar alone knows.
                 let _ = self.notes.try_send(Note::Told(Box::new(self.facts.clone())));
+                None
+            }
+            Action::ReportTransfer(taken) => {
+                self.seat.report_transfer(taken);
                 None
             }
             Action::LetSeatGo => {
@@ -565,7 +571,8 @@ fn of_order(order: Order) -> desk::Event {
         Order::Ring(seat) => desk::Event::Ring(seat),
         Order::StopRinging(seat) => desk::Event::StopRinging(seat),
         Order::SayAhead(callers) => desk::Event::Ahead(callers),
-        Order::GiveUp(why) => desk::Event::GivenUp(why),
+        Order::GiveUp { why, attended } => desk::Event::GivenUp { why, attended },
+        Order::Do(control) => desk::Event::Asked(control),
     }
 }
 

@@ -52,8 +52,15 @@ impl Telephone {
         self.answered = None;
     }
 
+    /// Tells the telephone that asked for a transfer what became of it.
+    pub fn report_transfer(&mut self, taken: bool) {
+        if let Some(answered) = &mut self.answered {
+            answered.report_transfer(taken);
+        }
+    }
+
     /// The next thing that the desk should know; never, while there is no telephone.
-    pub async fn event(&mut self) -> desk::Event {
+    pub async fn event(&mut self, registrar: &Registrar) -> desk::Event {
         loop {
             if let Some(answered) = &mut self.answered {
                 match answered.event().await {
@@ -61,6 +68,10 @@ impl Telephone {
                     LegEvent::Ended(end) => {
                         self.answered = None;
                         return desk::Event::Ended(end);
+                    }
+                    LegEvent::Referred(to) => {
+                        let there = !registrar.targets(&to).is_empty();
+                        return desk::Event::Referred { to: to.as_str().into(), there };
                     }
                     // Forks are not answered by seats, and keys by INFO mean nothing to a caller.
                     _ => {}

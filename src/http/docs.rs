@@ -26,6 +26,7 @@ use super::{credentials::COOKIE, problem::Problem};
         (name = "calls", description = "Calls, recordings, transcripts"),
         (name = "cases", description = "Cases (工单) and their moves"),
         (name = "callbacks", description = "Whom the line owes a call"),
+        (name = "seats", description = "Seats, their states, and the callers who wait for them"),
         (name = "events", description = "What happens, as it happens"),
         (name = "audit", description = "Who read, revealed, exported, logged in and changed rights"),
         (name = "sessions", description = "Log-ins of browsers"),

@@ -26,6 +26,7 @@ mod origin;
 mod problem;
 mod recordings;
 mod rights;
+mod seats;
 mod serve;
 mod sessions;
 mod stream;
@@ -167,7 +168,8 @@ fn api() -> OpenApiRouter<App> {
         .merge(sessions::routes())
         .merge(me::routes())
         .merge(users::routes())
-        .merge(insight::routes());
+        .merge(insight::routes())
+        .merge(seats::routes());
     docs::empty_fields(router.get_openapi_mut());
     router
 }

@@ -25,6 +25,12 @@ pub enum Right {
     RevealCalls,
     /// Whether a recording is kept however old it is.
     HoldCalls,
+    /// Seats and queues.
+    SeeSeats,
+    /// Pauses one's own seat and makes it ready; whoever leads a shift, any seat.
+    SetSeats,
+    /// Holds, passes on and ends the calls of one's own seat; whoever leads a shift, any call.
+    ControlCalls,
     /// Cases; which of them, the case itself decides.
     SeeCases,
     /// Corrects and moves cases; which moves they allow, the case itself decides. Apart, so that a token can be one that
@@ -52,7 +58,7 @@ pub enum Right {
 }
 
 /// One line a right: what has to be visible first, and who has it.
-const TABLE: [(Right, Option<Right>, &[Role]); 19] = [
+const TABLE: [(Right, Option<Right>, &[Role]); 22] = [
     (Right::OwnAccount, None, EVERYBODY),
     (Right::SeeCity, None, EVERYBODY),
     (Right::SetCalendar, Some(Right::SeeCity), &[Sysadmin]),
@@ -60,6 +66,9 @@ const TABLE: [(Right, Option<Right>, &[Role]); 19] = [
     (Right::HearCalls, Some(Right::SeeCalls), HEARERS),
     (Right::RevealCalls, Some(Right::SeeCalls), HEARERS),
     (Right::HoldCalls, Some(Right::SeeCalls), &[ShiftLeader, Qc, Supervisor, DutyOfficial]),
+    (Right::SeeSeats, None, CENTRE),
+    (Right::SetSeats, Some(Right::SeeSeats), SITTERS),
+    (Right::ControlCalls, Some(Right::SeeCalls), SITTERS),
     (Right::SeeCases, None, CASES),
     (Right::MoveCases, Some(Right::SeeCases), CASES),
     (
@@ -98,6 +107,8 @@ const TABLE: [(Right, Option<Right>, &[Role]); 19] = [
 /// Those who work with what callers say.
 const HEARERS: &[Role] =
     &[Agent, ExpertAgent, ShiftLeader, Dispatcher, Reviewer, Callback, Qc, Supervisor, DutyOfficial];
+/// Those who speak with callers, and those who lead them.
+const SITTERS: &[Role] = &[Agent, ExpertAgent, ShiftLeader, Callback, Supervisor, DutyOfficial];
 /// Whoever has a log-in, also before they have a role.
 const EVERYBODY: &[Role] = &Role::ALL;
 
@@ -139,6 +150,9 @@ impl Right {
             Self::HearCalls => "hear_calls",
             Self::HoldCalls => "hold_calls",
             Self::RevealCalls => "reveal_calls",
+            Self::SeeSeats => "see_seats",
+            Self::SetSeats => "set_seats",
+            Self::ControlCalls => "control_calls",
             Self::SeeCases => "see_cases",
             Self::MoveCases => "move_cases",
             Self::OpenCases => "open_cases",

@@ -33,6 +33,29 @@ pub(super) fn allow() -> Header {
     Header::Allow(ALLOWED.join(", ").into())
 }
 
+/// The same towards a phone of ours, which may pass its call on.
+pub(super) fn allow_refer() -> Header {
+    Header::Allow(format!("{}, REFER", ALLOWED.join(", ")).into())
+}
+
+/// Whom a REFER wants to be called: 400 without exactly one `Refer-To` (RFC 3515 §2.4.2), 501 for one that takes the place of
+/// another call (RFC 3891), which no phone of ours can have here.
+pub(super) fn refer_to(request: &Request) -> Result<String, Refusal> {
+    let mut targets = request.headers.iter().filter_map(|header| match header {
+        Header::ReferTo(value) => Some(value.value()),
+        _ => None,
+    });
+    let bad = || Refusal::plain(StatusCode::BadRequest);
+    let target = targets.next().ok_or_else(bad)?;
+    if targets.next().is_some() {
+        return Err(bad());
+    }
+    if target.to_ascii_lowercase().contains("replaces=") {
+        return Err(Refusal::plain(StatusCode::NotImplemented));
+    }
+    uri_user(target).ok_or_else(bad)
+}
+
 /// The dialled number if it is one of ours: 404.
 ///
 /// * returns — `None` for a request to the machine itself (`sip:192.0.2.1`), which only OPTIONS may be.

@@ -12,7 +12,9 @@ pub const LONGEST: usize = 8192;
 /// What we understand; also the value of our `Allow`.
 pub const ALLOWED: [&str; 8] = ["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "REGISTER"];
 /// Methods that exist and that this line does not take: 405 rather than 501.
-const KNOWN: [&str; 6] = ["MESSAGE", "NOTIFY", "PRACK", "PUBLISH", "REFER", "SUBSCRIBE"];
+const KNOWN: [&str; 5] = ["MESSAGE", "NOTIFY", "PRACK", "PUBLISH", "SUBSCRIBE"];
+/// For the phones of our own seats alone, in a call of ours with them; everybody else hears 405 from the dialog.
+const OF_SEATS: &str = "REFER";
 /// Most header lines of a message.
 const MOST_HEADERS: usize = 256;
 
@@ -247,7 +249,7 @@ impl<'a> Message<'a> {
         if method == "INVITE" && self.values("Contact").next().is_none() {
             return bad("INVITE Without Contact");
         }
-        if !ALLOWED.contains(&method) {
+        if !ALLOWED.contains(&method) && method != OF_SEATS {
             let allow = format!("Allow: {}\r\n", ALLOWED.join(", "));
             return Err(if KNOWN.contains(&method) {
                 Fault(405, "Method Not Allowed", allow)

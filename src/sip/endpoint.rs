@@ -331,6 +331,9 @@ impl Shared {
             };
             return answer(tx, reply).await;
         }
+        if tx.original.method == Method::Refer {
+            return answer(tx, Refusal(StatusCode::MethodNotAllowed, vec![checks::allow()])).await;
+        }
         let trusted = self.is_trusted(&tx);
         let forks = tx.original.method == Method::Invite && siprec::asks(&tx.original);
         if forks && !trusted {

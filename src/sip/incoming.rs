@@ -180,6 +180,18 @@ impl Answered {
         self.link.leg.parties()
     }
 
+    /// Answers [`LegEvent::Referred`] in the background. A call that was passed on is no longer theirs: BYE follows.
+    pub fn report_transfer(&mut self, taken: bool) {
+        self.over |= taken;
+        let (leg, shared) = (self.link.leg.clone(), self.link.shared.clone());
+        self.link.shared.spawn(async move {
+            leg.report_transfer(taken).await;
+            if taken {
+                leg.hang_up(&shared).await;
+            }
+        });
+    }
+
     /// Sends BYE in the background: a vanished phone keeps it waiting for 32 s, the call need not.
     pub fn hang_up(&mut self) {
         if !std::mem::replace(&mut self.over, true) {

@@ -357,8 +357,38 @@ impl Leg {
                     Ok(())
                 }
             },
+            Method::Refer if self.we_called() => self.refer(tx).await,
             Method::Options => answer(tx, super::endpoint::capabilities(self.fork.is_some())).await,
             _ => answer(tx, Refusal(StatusCode::MethodNotAllowed, vec![checks::allow()])).await,
+        }
+    }
+
+    /// REFER (RFC 3515) of a phone of ours: the call decides, and says so by [`Leg::report_transfer`].
+    async fn refer(&self, mut tx: Transaction) -> rsipstack::Result<()> {
+        match checks::refer_to(&tx.original) {
+            Err(refusal) => answer(tx, refusal).await,
+            Ok(to) => {
+                tx.reply(StatusCode::Accepted).await?;
+                self.tell(LegEvent::Referred(to)).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// What became of their REFER: the first and last NOTIFY of it (RFC 3515 §2.4.4).
+    pub(super) async fn report_transfer(&self, taken: bool) {
+        /// Only the phone's own display waits for it.
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let line = if taken { "SIP/2.0 200 OK\r\n" } else { "SIP/2.0 404 Not Found\r\n" };
+        let headers = vec![
+            Header::Event("refer".into()),
+            Header::SubscriptionState("terminated;reason=noresource".into()),
+            Header::ContentType("message/sipfrag;version=2.0".into()),
+        ];
+        match timeout(PATIENCE, self.dialog.notify(Some(headers), Some(line.into()))).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => debug!(error = kind_of(&error), "sending NOTIFY"),
+            Err(_) => debug!("the phone that asked for a transfer does not answer a NOTIFY"),
         }
     }
 

@@ -160,6 +160,8 @@ pub enum LegEvent {
     NoAnswer,
     /// A key sent by INFO (`application/dtmf-relay`).
     Digit { key: char, duration_ms: u32 },
+    /// A phone that we called wants the call passed on to this user (REFER); answered by [`Answered::report_transfer`].
+    Referred(String),
     /// The dialog is over. Always the last event.
     Ended(LegEnd),
 }

@@ -190,7 +190,7 @@ fn option(shared: &Shared, ring: &Ring, target: &Target) -> (InviteOption, Sessi
         content_type: Some("application/sdp".into()),
         offer: Some(offer.into_bytes()),
         contact: door.contact(&ring.called, secure),
-        headers: Some(vec![checks::allow()]),
+        headers: Some(vec![checks::allow_refer()]),
         ..InviteOption::default()
     };
     (option, session)

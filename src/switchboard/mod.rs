@@ -54,7 +54,54 @@ pub enum Order {
     /// Say how many are first, the caller not included.
     SayAhead(usize),
     /// Nobody will take it; the line forgets it.
-    GiveUp(GivenUp),
+    ///
+    /// * `attended` — as with `Queued`.
+    GiveUp {
+        why: GivenUp,
+        attended: bool,
+    },
+    /// Somebody wants this.
+    Do(Control),
+}
+
+/// What a person may want to be done with a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// The caller hears music, the operator nothing.
+    Hold,
+    Resume,
+    /// To this seat, or to the next free one if that does not take it.
+    Transfer(SeatId),
+    HangUp,
+}
+
+/// How a caller comes into the line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub call: CallId,
+    /// The number dialled, which leads to a desk.
+    pub called: String,
+    /// The operator was lost in mid-talk or has passed the caller on: this caller goes first.
+    pub again: bool,
+    /// The seat that is asked for.
+    pub to: Option<SeatId>,
+}
+
+/// Why a call is not controlled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoControl {
+    #[error("the call is over, or another process has it")]
+    NoCall,
+    #[error("no operator speaks with the caller")]
+    NoTalk,
+    #[error("another seat speaks with the caller")]
+    NotYours,
+    #[error("`{0}` is not free")]
+    NotFree(SeatId),
+    #[error("the call does not keep up")]
+    Busy,
+    #[error(transparent)]
+    Gone(#[from] Gone),
 }
 
 /// What others may want to know as it happens.
@@ -80,7 +127,8 @@ pub struct Runner {
 }
 
 enum Said {
-    Enter { call: CallId, called: String, again: bool, orders: mpsc::Sender<Order> },
+    Enter(Entry, mpsc::Sender<Order>),
+    Control { call: CallId, by: Option<SeatId>, what: Control, answer: oneshot::Sender<Result<(), NoControl>> },
     Happened(acd::Event),
     View(oneshot::Sender<(Vec<Seat>, Vec<Queue>)>),
 }
@@ -97,11 +145,9 @@ impl Switchboard {
 
     /// A caller asks for an operator.
     ///
-    /// * `called` — the number dialled, which leads to a desk.
-    /// * `again` — the operator was lost in mid-talk: this caller goes first.
     /// * `orders` — what the call is to do from now on, until [`acd::Event::Left`].
-    pub async fn enter(&self, call: CallId, called: &str, again: bool, orders: mpsc::Sender<Order>) {
-        self.say(Said::Enter { call, called: called.to_owned(), again, orders }).await;
+    pub async fn enter(&self, entry: Entry, orders: mpsc::Sender<Order>) {
+        self.say(Said::Enter(entry, orders)).await;
     }
 
     /// Something happened to a call or at a seat.
@@ -114,6 +160,15 @@ impl Switchboard {
         if self.inbox.try_send(Said::Happened(event)).is_err() {
             warn!("the switchboard does not keep up");
         }
+    }
+
+    /// Somebody wants something done with a call.
+    ///
+    /// * `by` — the seat that wants it, which has to be the one that speaks; nothing for those who may control every call.
+    pub async fn control(&self, call: CallId, by: Option<SeatId>, what: Control) -> Result<(), NoControl> {
+        let (sender, answer) = oneshot::channel();
+        self.say(Said::Control { call, by, what, answer: sender }).await;
+        answer.await.unwrap_or(Err(NoControl::Gone(Gone)))
     }
 
     /// All seats that were ever heard of by this process, and all desks.
@@ -167,7 +222,10 @@ impl Runner {
 
     fn hear(&mut self, said: Said) {
         match said {
-            Said::Enter { call, called, again, orders } => self.enter(call, &called, again, orders),
+            Said::Enter(entry, orders) => self.enter(entry, orders),
+            Said::Control { call, by, what, answer } => {
+                let _ = answer.send(self.control(call, by.as_ref(), what));
+            }
             Said::Happened(event) => {
                 let gone = match event {
                     acd::Event::Left { call } => Some(call),
@@ -184,16 +242,40 @@ impl Runner {
         }
     }
 
-    fn enter(&mut self, call: CallId, called: &str, again: bool, orders: mpsc::Sender<Order>) {
-        let Some(desk) = self.acd.plan().desk_of(called).map(|desk| desk.id.clone()) else { return };
+    fn enter(&mut self, entry: Entry, orders: mpsc::Sender<Order>) {
+        let Entry { call, called, again, to } = entry;
+        let Some(desk) = self.acd.plan().desk_of(&called).map(|desk| desk.id.clone()) else { return };
         self.calls.insert(call, orders);
         let priority = if again { FIRST } else { 0 };
-        self.handle(acd::Event::Came(Caller { call, desk, wanted: Skills::new(), priority, preferred: Vec::new() }));
+        let preferred = to.into_iter().collect();
+        self.handle(acd::Event::Came(Caller { call, desk, wanted: Skills::new(), priority, preferred }));
         // Whoever is rung for or given up at once has heard so already.
         if self.acd.call(call).is_some_and(|call| call.stage == acd::Stage::Waiting) {
-            let attended = self.acd.seats().any(|seat| seat.state != SeatState::Offline);
-            self.order(call, Order::Queued { attended });
+            self.order(call, Order::Queued { attended: self.is_attended() });
         }
+    }
+
+    fn is_attended(&self) -> bool {
+        self.acd.seats().any(|seat| seat.state != SeatState::Offline)
+    }
+
+    fn control(&self, call: CallId, by: Option<&SeatId>, what: Control) -> Result<(), NoControl> {
+        let stage = self.acd.call(call).map(|call| call.stage);
+        match (stage, by) {
+            (Some(acd::Stage::Talking(seat)), Some(by)) if seat != *by => return Err(NoControl::NotYours),
+            (Some(acd::Stage::Talking(_)), _) => {}
+            // Whoever may control every call may end it wherever it is.
+            (Some(_), None) if what == Control::HangUp => {}
+            (Some(_), _) => return Err(NoControl::NoTalk),
+            (None, _) => return Err(NoControl::NoCall),
+        }
+        if let Control::Transfer(to) = &what
+            && !self.acd.seats().any(|seat| seat.seat == to && seat.state == SeatState::Idle)
+        {
+            return Err(NoControl::NotFree(to.clone()));
+        }
+        let orders = self.calls.get(&call).ok_or(NoControl::NoCall)?;
+        orders.try_send(Order::Do(what)).map_err(|_| NoControl::Busy)
     }
 
     fn handle(&mut self, event: acd::Event) {
@@ -210,7 +292,7 @@ impl Runner {
                     self.order(call, Order::SayAhead(position.saturating_sub(1)));
                 }
                 acd::Order::GiveUp { call, reason } => {
-                    self.order(call, Order::GiveUp(reason));
+                    self.order(call, Order::GiveUp { why: reason, attended: self.is_attended() });
                     self.calls.remove(&call);
                 }
                 acd::Order::HandOver { call, from, to } => {

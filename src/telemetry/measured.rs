@@ -43,6 +43,7 @@ const ALL: &[(&str, Kind, Unit, &str)] = &[
     ("hotline_call_setup_seconds", Histogram(ANSWERS), Unit::Seconds, "From the INVITE to the 200"),
     ("hotline_call_duration_seconds", Histogram(CALLS), Unit::Seconds, "From the answer to the end"),
     ("hotline_call_events_dropped_total", Counter, Unit::Count, "Events of the media plane that a busy call missed"),
+    ("hotline_queue_callers", Gauge, Unit::Count, "Callers who wait for an operator or for whom a seat rings, by desk"),
     // SIP.
     ("hotline_sip_requests_total", Counter, Unit::Count, "SIP requests, by method"),
     (

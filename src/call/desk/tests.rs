@@ -32,15 +32,18 @@ fn play(events: &[Event]) -> (Desk, Vec<Action>, Outcome) {
 
 #[test]
 fn where_nobody_sits_nothing_is_said_and_the_caller_is_not_missed() {
-    let (desk, actions, _) =
-        play(&[Event::Queued { attended: false }, Event::Ahead(3), Event::GivenUp(GivenUp::TooLong)]);
-    assert_eq!(actions, [Action::Enter { again: false }]);
+    let (desk, actions, _) = play(&[
+        Event::Queued { attended: false },
+        Event::Ahead(3),
+        Event::GivenUp { why: GivenUp::TooLong, attended: false },
+    ]);
+    assert_eq!(actions, [Action::Enter { again: false, to: None }]);
     assert!(!desk.is_waited_at());
 }
 
 #[test]
 fn outside_the_hours_a_caller_is_told_so_even_if_nobody_sits_there() {
-    let (.., outcome) = play(&[Event::GivenUp(GivenUp::Closed)]);
+    let (.., outcome) = play(&[Event::GivenUp { why: GivenUp::Closed, attended: false }]);
     assert_eq!(outcome, Outcome::Part(Announcement::AfterHours, EndReason::GivenUp));
 }
 
@@ -59,7 +62,10 @@ fn a_lost_operator_brings_the_caller_back_into_the_line_first() {
     for loss in [Event::Ended(LegEnd::Expired), Event::Silent] {
         let (desk, actions, outcome) = play(&[Event::Ring(seat()), Event::Answered(agreed(true)), loss]);
         assert_eq!(outcome, Outcome::GoesOn);
-        assert!(actions.ends_with(&[Action::Tell(Told::TalkEnded), Action::Enter { again: true }]), "{actions:?}");
+        assert!(
+            actions.ends_with(&[Action::Tell(Told::TalkEnded), Action::Enter { again: true, to: None }]),
+            "{actions:?}"
+        );
         assert!(desk.is_waited_at());
     }
 }
@@ -68,6 +74,39 @@ fn a_lost_operator_brings_the_caller_back_into_the_line_first() {
 fn a_seat_that_answers_when_ringing_was_stopped_is_let_go() {
     let (_, actions, _) = play(&[Event::Ring(seat()), Event::Answered(agreed(true)), Event::StopRinging(seat())]);
     assert!(actions.contains(&Action::LetSeatGo) && actions.contains(&Action::FreePlace), "{actions:?}");
+}
+
+#[test]
+fn a_caller_is_held_until_neither_the_telephone_nor_a_person_wants_it() {
+    let held = |walk: &[Event]| {
+        let talk = [Event::Ring(seat()), Event::Answered(agreed(true))];
+        let (_, actions, _) = play(&[&talk[..], walk].concat());
+        actions.iter().rev().find_map(|it| if let Action::Bridge(on) = it { Some(!on) } else { None })
+    };
+    let (hold, resume) = (Event::Asked(Control::Hold), Event::Asked(Control::Resume));
+    assert_eq!(held(&[]), Some(false));
+    assert_eq!(held(&[hold.clone()]), Some(true));
+    assert_eq!(held(&[hold.clone(), Event::Settled(agreed(false)), resume.clone()]), Some(true));
+    assert_eq!(held(&[hold, Event::Settled(agreed(false)), resume, Event::Settled(agreed(true))]), Some(false));
+}
+
+#[test]
+fn a_caller_who_is_passed_on_asks_for_that_seat_first() {
+    let to = SeatId::from("8002");
+    let talk = [Event::Ring(seat()), Event::Answered(agreed(true))];
+    let asked = Event::Asked(Control::Transfer(to.clone()));
+    let referred = |to: &SeatId, there| Event::Referred { to: to.clone(), there };
+    for (event, reported) in [(asked, None), (referred(&to, true), Some(true))] {
+        let (desk, actions, _) = play(&[&talk[..], &[event]].concat());
+        assert!(actions.contains(&Action::LetSeatGo) && desk.is_waited_at());
+        assert_eq!(actions.last(), Some(&Action::Enter { again: true, to: Some(to.clone()) }));
+        assert_eq!(actions.contains(&Action::ReportTransfer(true)), reported.is_some());
+    }
+    for event in [referred(&to, false), referred(&seat(), true)] {
+        let (_, actions, _) = play(&[&talk[..], &[event]].concat());
+        assert_eq!(actions.last(), Some(&Action::ReportTransfer(false)));
+        assert!(!actions.contains(&Action::LetSeatGo));
+    }
 }
 
 #[test]
@@ -109,7 +148,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         E::Ring("8002".into()),
         E::StopRinging(seat()),
         E::Ahead(2),
-        E::GivenUp(GivenUp::Full),
+        E::GivenUp { why: GivenUp::Full, attended: true },
         E::Answered(agreed(true)),
         E::Answered(agreed(false)),
         E::Refused(603),
@@ -118,6 +157,11 @@ fn any_event() -> impl Strategy<Value = Event> {
         E::Ended(LegEnd::FarHungUp),
         E::Ended(LegEnd::Failed),
         E::Silent,
+        E::Asked(Control::Hold),
+        E::Asked(Control::Resume),
+        E::Asked(Control::Transfer("8002".into())),
+        E::Referred { to: "8002".into(), there: true },
+        E::Referred { to: "8002".into(), there: false },
         E::PlaceFree,
     ])
 }
@@ -154,8 +198,13 @@ proptest! {
                 Event::Answered(_) if ringing => (ringing, talking) = (false, true),
                 Event::Refused(_) if ringing => ringing = false,
                 Event::Ended(_) if talking => talking = false,
-                Event::Settled(_) | Event::Silent if talking => {}
-                Event::Answered(_) | Event::Refused(_) | Event::Ended(_) | Event::Settled(_) | Event::Silent => continue,
+                Event::Settled(_) | Event::Silent | Event::Referred { .. } if talking => {}
+                Event::Answered(_)
+                | Event::Refused(_)
+                | Event::Ended(_)
+                | Event::Settled(_)
+                | Event::Silent
+                | Event::Referred { .. } => continue,
                 _ => {}
             }
             let outcome = desk.handle(event, &mut actions);

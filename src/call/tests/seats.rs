@@ -11,12 +11,14 @@ use crate::{
     domain::ha1::Ha1,
     sip::{Away, Secrets},
     store::CallbackKind,
+    switchboard::Control,
 };
 
 const SECRET: &str = "4a0f-right";
 /// What the caller and the operators say, Hz.
 const CALLER: f64 = 500.0;
 const OPERATOR: f64 = 700.0;
+const COLLEAGUE: f64 = 900.0;
 /// What is played to who waits, Hz.
 const MUSIC: f64 = 1_100.0;
 const RINGBACK: f64 = 1_300.0;
@@ -61,6 +63,14 @@ impl House {
         seat
     }
 
+    /// Both channels of a sealed recording.
+    async fn recording(&self, key: &str) -> (Vec<i16>, Vec<i16>) {
+        let size = self.archive.size(key).await.expect("a recording");
+        let wav = self.folder.path().join("fetched.wav");
+        std::fs::write(&wav, self.archive.read(key, 0..size).await.expect("readable")).expect("a file");
+        sip_test::audio::read_both(&wav).expect("a stereo file")
+    }
+
     /// A citizen who speaks for so long.
     fn citizen(&self, talks: Duration) -> CallSpec {
         let mut spec = self.spec().playing(tone(CALLER, 8_000.0, 600 * RATE));
@@ -73,7 +83,13 @@ impl House {
 fn tones(pcm: &[i16]) -> Vec<&'static str> {
     let mut seen = Vec::new();
     for piece in pcm.chunks_exact(RATE / 2) {
-        let known = [("caller", CALLER), ("operator", OPERATOR), ("music", MUSIC), ("ringback", RINGBACK)];
+        let known = [
+            ("caller", CALLER),
+            ("operator", OPERATOR),
+            ("colleague", COLLEAGUE),
+            ("music", MUSIC),
+            ("ringback", RINGBACK),
+        ];
         let heard = known.into_iter().find(|(_, hertz)| tone_share(piece, *hertz) > 0.8);
         let name = heard.map_or("", |(name, _)| name);
         if !name.is_empty() && seen.last() != Some(&name) {
@@ -92,15 +108,14 @@ async fn a_caller_and_an_operator_hear_each_other_and_each_is_recorded_on_its_ch
     assert_eq!((report.status, call.status, call.ended_by), (200, 200, EndedBy::Far));
     assert_eq!(tones(&report.heard).last(), Some(&"operator"), "{:?}", tones(&report.heard));
     assert_eq!(tones(&call.heard), ["caller"]);
-    assert_eq!(call.from, "13800000000", "the operator sees who calls");
+    assert!(call.from.starts_with("sip:13800000000@"), "the operator sees who calls: {}", call.from);
 
     let row = house.ended().await;
     assert_eq!((row.end_reason, row.seat.as_deref()), (Some(EndReason::CallerHungUp), Some("8001")));
     let sidecar = house.archive.stored(row.id).await.expect("the archive").expect("a sidecar");
     assert_eq!(sidecar.facts.seat.as_deref(), Some("8001"));
     assert!(sidecar.speakers.iter().any(|it| it.who == "seat:8001"), "{:?}", sidecar.speakers);
-    let recording = house.folder.path().join("recordings").join(&sidecar.key);
-    let (left, right) = sip_test::audio::read_both(&recording).expect("the recording");
+    let (left, right) = house.recording(&sidecar.key).await;
     assert_eq!(tones(&left), ["caller"]);
     assert_eq!(tones(&right).last(), Some(&"operator"));
     house.close().await;
@@ -189,6 +204,62 @@ async fn a_caller_on_hold_hears_music_and_then_the_operator_again() {
     assert!(heard.ends_with(&["operator", "music", "operator"]), "{heard:?}");
     let call = timeout(PATIENCE, seat.next_call()).await.expect("in time").expect("a call");
     assert_eq!(call.hold_statuses, [200, 200]);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_telephone_passes_its_caller_on_to_another_seat_and_both_are_recorded() {
+    let (house, _prompts) = house(Duration::from_secs(20)).await;
+    let to = format!("sip:8002@{}", house.address);
+    let mut first = house.seat("8001", |spec| spec.refer = Some((Duration::from_secs(2), to))).await;
+    let mut second = house.seat("8002", |spec| spec.play = tone(COLLEAGUE, 8_000.0, 600 * RATE)).await;
+    let report = dial(house.citizen(Duration::from_secs(10))).await;
+    let heard = tones(&report.heard);
+    assert!(heard.contains(&"operator") && heard.ends_with(&["colleague"]), "{heard:?}");
+    let passed = timeout(PATIENCE, first.next_call()).await.expect("in time").expect("a call");
+    assert_eq!((passed.refer_status, passed.transfer.as_slice()), (Some(202), &[200][..]));
+    let taken = timeout(PATIENCE, second.next_call()).await.expect("in time").expect("a call");
+    assert_eq!((taken.status, tones(&taken.heard)), (200, vec!["caller"]));
+    let row = house.ended().await;
+    assert_eq!((row.seat.as_deref(), row.end_reason), (Some("8002"), Some(EndReason::CallerHungUp)));
+    let sidecar = house.archive.stored(row.id).await.expect("the archive").expect("a sidecar");
+    let (_, right) = house.recording(&sidecar.key).await;
+    let said = tones(&right);
+    assert!(said.contains(&"operator") && said.ends_with(&["colleague"]), "{said:?}");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_to_a_seat_that_is_not_there_leaves_the_talk_as_it_is() {
+    let (house, _prompts) = house(Duration::from_secs(20)).await;
+    let to = format!("sip:8009@{}", house.address);
+    let mut seat = house.seat("8001", |spec| spec.refer = Some((Duration::from_secs(1), to))).await;
+    let report = dial(house.citizen(Duration::from_secs(5))).await;
+    assert_eq!(tones(&report.heard).last(), Some(&"operator"));
+    let call = timeout(PATIENCE, seat.next_call()).await.expect("in time").expect("a call");
+    assert_eq!((call.refer_status, call.transfer.as_slice()), (Some(202), &[404][..]));
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_talk_is_held_resumed_and_ended_by_request() {
+    let (house, _prompts) = house(Duration::from_secs(20)).await;
+    let mut seat = house.seat("8001", |_| {}).await;
+    let phone = tokio::spawn(dial(house.citizen(Duration::from_secs(50))));
+    assert!(timeout(PATIENCE, seat.wait_for(SeatState::Talking)).await.expect("in time"));
+    let call = until(async || house.store.calls(None, 1).await.expect("the books").pop()).await.id;
+    for control in [Control::Hold, Control::Resume, Control::HangUp] {
+        // Long enough to be heard.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        until(async || house.switchboard.control(call, Some("8001".into()), control.clone()).await.ok()).await;
+    }
+    let report = phone.await.expect("the phone works");
+    assert_eq!(report.ended_by, EndedBy::Far);
+    let heard = tones(&report.heard);
+    assert!(heard.ends_with(&["operator", "music", "operator"]), "{heard:?}");
+    let call = timeout(PATIENCE, seat.next_call()).await.expect("in time").expect("a call");
+    assert_eq!((tones(&call.heard), call.ended_by), (vec!["caller"], EndedBy::Far));
+    assert_eq!(house.ended().await.end_reason, Some(EndReason::LineHungUp));
     house.close().await;
 }
 

@@ -79,6 +79,10 @@ actions! {
     TotpRecoveryApproved "totp_recovery_approved"
     TotpRecoveryRefused "totp_recovery_refused"
     RecordingDeleted "recording_deleted"
+    /// Somebody who leads a shift changed the state of another's seat.
+    SeatStateSet "seat_state_set"
+    /// Somebody who leads a shift acted in a call.
+    CallControlled "call_controlled"
     HoldSet "hold_set"
     HoldCleared "hold_cleared"
     KeyRotated "key_rotated"

@@ -12,6 +12,7 @@ mod people;
 mod privacy;
 mod roles;
 mod schema;
+mod seats;
 mod stream;
 mod tls;
 mod whole;
@@ -30,6 +31,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Health, Limits, Part, Parts, Readiness, Tls, stream::Feed};
 use crate::{
+    acd::Plan,
     cases::{Cases, Drafted, Draftsman},
     clock::Clock,
     config::{People, Settings},
@@ -45,6 +47,7 @@ use crate::{
     drafting::{Classifier, Drafter},
     recording::{Archive, CallFacts, Closing, Sealed},
     store::{CallRow, CallbackKind, Store, StoredRecording, UserRow},
+    switchboard::Switchboard,
     telemetry::Private,
     users::{By, NewToken, NewUser, Sessions, Users},
     vault::Vault,
@@ -133,6 +136,8 @@ impl House {
         }
         let vault = Vault::in_folder(folder.path(), clock.clone());
         let users = Users::new(store.clone(), &People::default());
+        let (switchboard, hub) = Switchboard::new(Plan::default(), clock.clone());
+        tokio::spawn(hub.run(CancellationToken::new()));
         let mut parts = Parts {
             sessions: Sessions::new(users.clone(), vault.clone()),
             users,
@@ -145,7 +150,7 @@ impl House {
             clock: clock.clone(),
             readiness: readiness.clone(),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
-            switchboard: None,
+            switchboard: Some(switchboard),
             limits: Limits::new(&Settings::default().http, Clock::system()),
         };
         change(&mut parts);

@@ -1,0 +1,129 @@
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::{
+    acd::{Event, Skills},
+    domain::seat::SeatId,
+    switchboard::{Control, Entry, ORDERS, Order},
+};
+
+impl House {
+    fn switchboard(&self) -> Switchboard {
+        self.parts.switchboard.clone().expect("this process takes calls")
+    }
+
+    async fn telephone(&self, extension: &str) -> SeatId {
+        let seat = SeatId::from(extension);
+        self.switchboard().tell(Event::SeatPresent { seat: seat.clone(), skills: Skills::new() }).await;
+        seat
+    }
+
+    /// An agent whose seat this is.
+    async fn operator(&self, name: &str, extension: &str) -> String {
+        let (roles, extension) = (vec![Role::Agent], Some(extension.to_owned()));
+        let new = NewUser { name: name.into(), roles, extension, ..NewUser::default() };
+        self.parts.users.add(new).await.expect("a new user");
+        let user = self.parts.users.named(name).await.expect("the user");
+        self.parts.users.make_token(&By::machine(), &user, NewToken::default(), None).await.expect("a token").0.0
+    }
+
+    /// A caller who enters the line.
+    async fn caller(&self) -> (CallId, mpsc::Receiver<Order>) {
+        let call = CallId::new(self.clock.uuid());
+        let (sender, orders) = mpsc::channel(ORDERS);
+        self.switchboard().enter(Entry { call, called: "12345".into(), again: false, to: None }, sender).await;
+        (call, orders)
+    }
+}
+
+#[tokio::test]
+async fn an_operator_pauses_their_own_seat_and_whoever_leads_the_shift_any() {
+    let house = House::open().await;
+    house.telephone("8001").await;
+    let (own, other) = (house.operator("li", "8001").await, house.operator("wang", "8002").await);
+    let pause = json!({ "state": "paused", "reason": "meal" });
+    let paused = house.put("/api/v1/seats/8001/state", &own, &pause).await;
+    assert_eq!(paused.status, StatusCode::OK, "{}", paused.json());
+    assert_eq!((paused.json()["state"].as_str(), paused.json()["reason"].as_str()), (Some("paused"), Some("meal")));
+    let seats = house.get("/api/v1/seats", &other).await.json();
+    assert_eq!(
+        (seats["items"][0]["seat"].as_str(), seats["items"][0]["state"].as_str()),
+        (Some("8001"), Some("paused"))
+    );
+
+    let foreign = house.put("/api/v1/seats/8001/state", &other, &json!({ "state": "idle" })).await;
+    assert_eq!((foreign.status, foreign.problem().as_str()), (StatusCode::FORBIDDEN, "forbidden"));
+    let leader = house.token(Role::ShiftLeader).await;
+    let ready = house.put("/api/v1/seats/8001/state", &leader, &json!({ "state": "idle" })).await;
+    assert_eq!((ready.status, ready.json()["state"].as_str()), (StatusCode::OK, Some("idle")));
+    let audit = house.get("/api/v1/audit", &house.token(Role::Auditor).await).await.json();
+    let noted = audit["items"].as_array().expect("entries").iter().any(|it| it["action"] == "seat_state_set");
+    assert!(noted, "what the leader did stands in the audit: {audit}");
+}
+
+#[tokio::test]
+async fn a_wrong_state_is_an_error_that_names_the_field() {
+    let house = House::open().await;
+    house.telephone("8001").await;
+    let own = house.operator("li", "8001").await;
+    for (body, field) in [
+        (json!({ "state": "talking" }), "state"),
+        (json!({ "state": "paused", "reason": "no_answer" }), "reason"),
+        (json!({ "state": "idle", "reason": "rest" }), "reason"),
+    ] {
+        let answer = house.put("/api/v1/seats/8001/state", &own, &body).await;
+        assert_eq!((answer.status, answer.json()["field"].as_str()), (StatusCode::BAD_REQUEST, Some(field)), "{body}");
+    }
+    let leader = house.token(Role::Supervisor).await;
+    let unknown = house.put("/api/v1/seats/8099/state", &leader, &json!({ "state": "idle" })).await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn the_queue_shows_who_waits_and_the_line() {
+    let house = House::open().await;
+    let (_, mut orders) = house.caller().await;
+    assert_eq!(orders.recv().await, Some(Order::Queued { attended: false }));
+    let desks = house.get("/api/v1/queues", &house.token(Role::Agent).await).await.json();
+    assert_eq!((desks["items"][0]["waiting"].as_u64(), desks["items"][0]["open"].as_bool()), (Some(1), Some(true)));
+}
+
+#[tokio::test]
+async fn a_talk_is_controlled_by_its_own_seat_and_by_whoever_leads() {
+    let house = House::open().await;
+    let seat = house.telephone("8001").await;
+    let (own, other) = (house.operator("li", "8001").await, house.operator("wang", "8002").await);
+    let (call, mut orders) = house.caller().await;
+    assert_eq!(orders.recv().await, Some(Order::Ring(seat.clone())));
+    let act = async |action: &str, token: &str, body: Value| {
+        house.post(&format!("/api/v1/calls/{call}/actions/{action}"), token, &body).await
+    };
+    let early = act("hold", &own, json!({})).await;
+    assert_eq!((early.status, early.problem().as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "refused"));
+    house.switchboard().tell(Event::Answered { call, seat }).await;
+    assert_eq!(act("hold", &other, json!({})).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(act("sing", &own, json!({})).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(act("transfer", &own, json!({})).await.json()["field"], "to");
+    let away = act("transfer", &own, json!({ "to": "8002" })).await;
+    assert_eq!((away.status, away.problem().as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "refused"));
+    let next = house.telephone("8002").await;
+    for (action, body, control) in [
+        ("hold", json!({}), Control::Hold),
+        ("resume", json!({}), Control::Resume),
+        ("transfer", json!({ "to": "8002" }), Control::Transfer(next)),
+    ] {
+        assert_eq!(act(action, &own, body).await.status, StatusCode::NO_CONTENT, "{action}");
+        assert_eq!(orders.recv().await, Some(Order::Do(control)));
+    }
+    let leader = house.token(Role::ShiftLeader).await;
+    assert_eq!(act("hangup", &leader, json!({})).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(orders.recv().await, Some(Order::Do(Control::HangUp)));
+}
+
+#[tokio::test]
+async fn a_process_that_takes_no_calls_says_so() {
+    let house = House::behind(None, |parts| parts.switchboard = None).await;
+    let answer = house.get("/api/v1/seats", &house.token(Role::Agent).await).await;
+    assert_eq!((answer.status, answer.problem().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "unavailable"));
+}
