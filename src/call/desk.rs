@@ -156,10 +156,9 @@ impl Desk {
                 self.say(Announcement::Wait, actions);
                 self.set_background(Announcement::Music, actions);
             }
-            (S::Waiting, E::Ring(seat)) => self.ring(seat, actions),
+            (S::Waiting, E::Ring(seat)) | (S::Clearing(Some(seat)), E::PlaceFree) => self.ring(seat, actions),
             (S::Clearing(_), E::Ring(seat)) => self.stage = S::Clearing(Some(seat)),
             (S::Clearing(None), E::PlaceFree) => self.stage = S::Waiting,
-            (S::Clearing(Some(seat)), E::PlaceFree) => self.ring(seat, actions),
             (S::Clearing(Some(next)), E::StopRinging(seat)) if next == seat => self.stage = S::Clearing(None),
             (S::Ringing(rung), E::StopRinging(seat)) if rung == seat => {
                 actions.push_back(Action::StopRinging);
@@ -189,13 +188,14 @@ impl Desk {
                     self.pass_on(to, actions);
                 }
             }
-            (_, E::Asked(Control::HangUp)) => return Outcome::HangUp(EndReason::LineHungUp),
             // Answered at the moment when we stopped ringing: the switchboard counts on another seat already.
             (S::Talking { seat, .. }, E::StopRinging(stopped)) if seat == stopped => {
                 actions.push_back(Action::LetSeatGo);
                 self.wait_on(actions);
             }
-            (S::Talking { .. }, E::Ended(LegEnd::FarHungUp)) => return Outcome::HangUp(EndReason::LineHungUp),
+            (_, E::Asked(Control::HangUp)) | (S::Talking { .. }, E::Ended(LegEnd::FarHungUp)) => {
+                return Outcome::HangUp(EndReason::LineHungUp);
+            }
             (S::Talking { .. }, E::Ended(_)) => self.lose(actions),
             (S::Talking { .. }, E::Silent) => {
                 actions.push_back(Action::LetSeatGo);

@@ -154,7 +154,8 @@ impl Runner {
 
     async fn of_leg(&mut self, event: LegEvent) -> Option<Event> {
         match event {
-            LegEvent::Acked => None,
+            // Only phones of ours may pass their caller on.
+            LegEvent::Acked | LegEvent::Referred(_) => None,
             LegEvent::Settled(agreed) => Some(Event::Settled(agreed)),
             LegEvent::SettledFork(forked) => Some(Event::SettledFork(forked)),
             LegEvent::Told => {
@@ -166,8 +167,6 @@ impl Runner {
                 debug!(call.id = %self.facts.call, duration_ms, "key by INFO");
                 None
             }
-            // Only phones of ours are listened to.
-            LegEvent::Referred(_) => None,
             LegEvent::Ended(end) => {
                 self.answered = None;
                 Some(Event::FarEnded(end))

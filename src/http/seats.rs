@@ -120,7 +120,7 @@ impl From<WantedReason> for Pause {
         (status = "default", response = super::docs::AnyProblem)))]
 async fn seats(State(app): State<App>, _: Who<SeeSeats>) -> Result<Json<Page<SeatView>>, Problem> {
     let (seats, _) = look(line(&app)?).await?;
-    Ok(Json(Page { items: seats.into_iter().map(seat_view).collect(), next: None }))
+    Ok(Json(Page { items: seats.iter().map(seat_view).collect(), next: None }))
 }
 
 /// Pauses a seat or makes it ready: one's own, or any for those who lead a shift.
@@ -159,7 +159,7 @@ async fn set(
         note(&app, &who.user, Action::SeatStateSet, format!("seat:{seat}"), detail).await?;
     }
     let seat = find(look(line).await?.0).ok_or_else(|| Kind::NotFound.problem())?;
-    Ok(Json(seat_view(seat)))
+    Ok(Json(seat_view(&seat)))
 }
 
 /// All desks and how many callers wait at each.
@@ -244,7 +244,7 @@ async fn look(line: &Switchboard) -> Result<(Vec<Seat>, Vec<Queue>), Problem> {
     line.view().await.map_err(|gone| Kind::Unavailable.because(gone.to_string()))
 }
 
-fn seat_view(seat: Seat) -> SeatView {
+fn seat_view(seat: &Seat) -> SeatView {
     let reason = match seat.state {
         SeatState::Paused { reason } => Some(reason.name()),
         _ => None,

@@ -296,7 +296,7 @@ impl Runner {
                     self.calls.remove(&call);
                 }
                 acd::Order::HandOver { call, from, to } => {
-                    debug!(call.id = %call, %from, %to, "another desk helps out")
+                    debug!(call.id = %call, %from, %to, "another desk helps out");
                 }
                 acd::Order::SeatChanged { seat, state } => {
                     debug!(%seat, state = state.name(), "a seat changed");

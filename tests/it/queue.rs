@@ -44,7 +44,8 @@ async fn sixty_callers_on_twenty_seats_are_answered_in_order_and_none_is_lost_or
                 tokio::select! {
                     call = seat.next_call() => {
                         let call = call.expect("the seat goes on");
-                        let answered = clock.instant() - Duration::from_millis(call.duration_ms);
+                        let lasted = Duration::from_millis(call.duration_ms);
+                        let answered = clock.instant().checked_sub(lasted).expect("after the machine began");
                         calls.push((call.from, call.status, answered));
                     }
                     _ = stopped.wait_for(|stopped| *stopped) => break,

@@ -54,7 +54,7 @@ fn side(wav: &str, side: Side) -> Vec<i16> {
 /// grow loud and soft together.
 fn likeness(heard: &[i16], said: &[i16]) -> f64 {
     const FRAME: usize = RATE / 50;
-    let loudness = |pcm: &[i16]| pcm.chunks_exact(FRAME).map(|frame| (energy(frame) as f64).sqrt()).collect::<Vec<_>>();
+    let loudness = |pcm: &[i16]| pcm.chunks_exact(FRAME).map(|frame| dot(frame, frame).sqrt()).collect::<Vec<_>>();
     let (outer, inner) = (loudness(heard), loudness(said));
     let together = |delay: &usize| -> f64 {
         let part = outer.get(*delay..).unwrap_or_default();

@@ -12,7 +12,7 @@ use std::{
 use serde_json::json;
 use sip_test::{
     CallReport, EndedBy,
-    audio::{self, Side, tone, tone_share},
+    audio::{self, tone, tone_share},
 };
 use tempfile::TempDir;
 
@@ -204,6 +204,13 @@ fn tones(pcm: &[i16]) -> Vec<&'static str> {
     seen
 }
 
+/// The samples of a mono file. What linphone writes ends without its header knowing how long it is.
+fn samples(wav: &Path) -> Vec<i16> {
+    const HEADER: usize = 44;
+    let bytes = fs::read(wav).expect("what it heard");
+    bytes[HEADER..].as_chunks().0.iter().map(|sample| i16::from_le_bytes(*sample)).collect()
+}
+
 fn says(name: &str) -> Vec<i16> {
     let (_, hertz) = TONES.into_iter().find(|(known, _)| *known == name).expect("somebody");
     tone(hertz, 8_000.0, 120 * RATE)
@@ -265,8 +272,7 @@ async fn shift<P: Softphone>() {
     assert_eq!(caller.await.expect("the phone runs").ended_by, EndedBy::Far);
     let row = house.sealed_call("13806352220").await;
     assert_eq!((row["seat"].as_str(), row["end_reason"].as_str()), (Some("8001"), Some("line_hung_up")));
-    let own: Vec<_> =
-        phone.quit().iter().flat_map(|file| audio::read(file, Side::Left).expect("what it heard")).collect();
+    let own: Vec<_> = phone.quit().iter().flat_map(|file| samples(file)).collect();
     assert!(tones(&own).contains(&"caller"), "{program} heard the caller: {:?}", tones(&own));
 }
 

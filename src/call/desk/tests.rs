@@ -85,7 +85,7 @@ fn a_caller_is_held_until_neither_the_telephone_nor_a_person_wants_it() {
     };
     let (hold, resume) = (Event::Asked(Control::Hold), Event::Asked(Control::Resume));
     assert_eq!(held(&[]), Some(false));
-    assert_eq!(held(&[hold.clone()]), Some(true));
+    assert_eq!(held(std::slice::from_ref(&hold)), Some(true));
     assert_eq!(held(&[hold.clone(), Event::Settled(agreed(false)), resume.clone()]), Some(true));
     assert_eq!(held(&[hold, Event::Settled(agreed(false)), resume, Event::Settled(agreed(true))]), Some(false));
 }
