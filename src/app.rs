@@ -179,7 +179,7 @@ impl App {
         };
         let draftsman = if role.hears() || role.serves() { Some(house.draftsman()?) } else { None };
         if let Some(draftsman) = draftsman.clone().filter(|_| role.hears()) {
-            house.hear(draftsman)?;
+            house.hear(draftsman, role.takes_calls())?;
         }
         house.measure(metrics.clone());
         if role.serves() || role.hears() {
@@ -374,7 +374,7 @@ impl Builder {
         Ok(Arc::new(move |transcript, caller_id, started| drafter.draft(transcript, &CallFacts { caller_id, started })))
     }
 
-    fn hear(&self, draftsman: cases::Draftsman) -> anyhow::Result<()> {
+    fn hear(&self, draftsman: cases::Draftsman, takes_calls: bool) -> anyhow::Result<()> {
         let stopping = self.lifecycle.stopping();
         self.lifecycle
             .spawn("drafter", cases::drafter_loop(self.cases.clone(), self.queue.clone(), draftsman, stopping));
@@ -385,11 +385,19 @@ impl Builder {
             None => Health::Up,
             Some(reason) => Health::Down { reason },
         });
+        let live = work::Live::default();
+        // Words while they talk come of the recordings that grow in this very process.
+        if takes_calls && workers > 0 && self.settings.speech.live {
+            let (live, store, archive) = (live.clone(), self.store.clone(), self.archive.clone());
+            let task = work::listen_loop(live, store, archive, program.clone(), self.lifecycle.stopping());
+            self.lifecycle.spawn("live words", task);
+        }
         let task = work::supervise(
             self.queue.clone(),
             self.archive.clone(),
             program,
             workers,
+            live,
             hearing,
             self.lifecycle.stopping(),
         );

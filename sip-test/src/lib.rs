@@ -36,7 +36,7 @@ use std::{
     io,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -56,6 +56,15 @@ use audio::{Codec, WavError};
 
 /// What a call may take on top of its own length: 32 s to be answered, the rest to hang up.
 pub const GRACE: Duration = Duration::from_secs(40);
+
+/// Where the sound of a phone is heard and made, if not by the phone: it says nothing itself and hears nothing.
+#[derive(Clone, Debug)]
+pub struct Elsewhere {
+    /// Stands in the phone's descriptions.
+    pub address: SocketAddr,
+    /// Told where the far side hears, as often as it says so.
+    pub far: Arc<Mutex<Option<SocketAddr>>>,
+}
 
 /// A call to be made.
 #[derive(Clone, Debug)]
@@ -95,6 +104,8 @@ pub struct CallSpec {
     /// Offers sealed media alone (SRTP with keys in the offer).
     pub srtp: bool,
     pub faults: Faults,
+    /// Its sound is somebody else's.
+    pub elsewhere: Option<Elsewhere>,
     /// Told the moment of the 200, for those who do not wait for the end of the call.
     pub answered: Option<Arc<OnceLock<Instant>>>,
 }
@@ -121,6 +132,7 @@ impl CallSpec {
             withhold_ack: false,
             srtp: false,
             faults: Faults::default(),
+            elsewhere: None,
             answered: None,
         }
     }

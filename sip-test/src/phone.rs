@@ -96,6 +96,7 @@ impl Phone {
         let local = sip.local().map_err(|source| PhoneError::Unreachable { far, source })?;
         let mut sound = Sound::open(local, talker, listener).await?;
         (sound.keys_as, sound.mute) = (Some(EVENTS), spec.mute);
+        sound.leave_to(spec.elsewhere.clone());
         let codecs = spec.codec.map_or_else(|| vec![Codec::Alaw, Codec::Ulaw], |codec| vec![codec]);
         let dialog = Dialog::new(&spec.to, local, &spec.from, spec.display_name.as_deref(), tcp);
         let session = u64::from(fastrand::u32(1..));

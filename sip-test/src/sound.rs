@@ -1,6 +1,6 @@
 //! The sound of one call over its two ports, whoever called whom: paced out every 20 ms, placed where it was heard.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::PoisonError, time::Duration};
 
 use tokio::{
     net::UdpSocket,
@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::{
-    PhoneError,
+    Elsewhere, PhoneError,
     reports::Reports,
     rtp::{self, Listener, Talker, Track},
     sdp::FarMedia,
@@ -37,6 +37,7 @@ pub(crate) struct Sound {
     /// Payload type under which keys are heard.
     pub(crate) keys_as: Option<u8>,
     pub(crate) mute: bool,
+    elsewhere: Option<Elsewhere>,
     start: Instant,
     /// When it ends by itself.
     until: Option<Instant>,
@@ -75,6 +76,7 @@ impl Sound {
             far: None,
             keys_as: None,
             mute: false,
+            elsewhere: None,
             start: Instant::now(),
             until: None,
             tick: 0,
@@ -87,6 +89,14 @@ impl Sound {
         })
     }
 
+    /// Leaves the sound to somebody else.
+    pub(crate) fn leave_to(&mut self, elsewhere: Option<Elsewhere>) {
+        if let Some(elsewhere) = elsewhere {
+            self.at = elsewhere.address;
+            self.elsewhere = Some(elsewhere);
+        }
+    }
+
     /// Its clock starts; what is heard is placed from here on.
     pub(crate) fn begin(&mut self, start: Instant, length: Option<Duration>) {
         (self.start, self.until) = (start, length.map(|length| start + length));
@@ -95,6 +105,9 @@ impl Sound {
     /// The far side said where and how it wants to be talked to.
     pub(crate) fn turn(&mut self, far: FarMedia) {
         self.talker.retune(far.codec, far.telephone_event);
+        if let Some(elsewhere) = &self.elsewhere {
+            *elsewhere.far.lock().unwrap_or_else(PoisonError::into_inner) = Some(far.address);
+        }
         self.far = Some(far);
     }
 
@@ -167,7 +180,9 @@ impl Sound {
     async fn say(&mut self) {
         let tick = self.tick;
         self.tick += 1;
-        let Some(far) = self.far.as_ref().filter(|far| far.listens && !self.mute) else { return };
+        let Some(far) = self.far.as_ref().filter(|far| far.listens && !self.mute && self.elsewhere.is_none()) else {
+            return;
+        };
         for packet in self.talker.packets(tick) {
             let packet = match &mut self.seal {
                 None => packet,

@@ -27,7 +27,7 @@ use crate::{
         seat::SeatId,
         time::UnixMs,
     },
-    media::{G711, LegStats, MediaCommand, MediaEvent, Party, RemoteMedia, Srtp, SrtpKey, SrtpSuite},
+    media::{G711, LegStats, MediaCommand, MediaEvent, Party, RemoteMedia, Srtp, SrtpKey, SrtpSuite, Voices},
     recording::{CallFacts, Closing, Tap},
     sip::{
         AnswerError, Answered, Incoming, LegEvent,
@@ -306,7 +306,8 @@ impl Runner {
             }
             Action::Bridge(on) => {
                 for (hearer, speaker) in [(Party::CALLER, Party::OPERATOR), (Party::OPERATOR, Party::CALLER)] {
-                    self.command(MediaCommand::Hear(hearer, on.then_some(speaker)));
+                    let voices = if on { Voices::of(speaker) } else { Voices::NOBODY };
+                    self.command(MediaCommand::Hear(hearer, voices));
                 }
                 None
             }

@@ -183,7 +183,8 @@ impl Clocks {
 }
 
 impl Fields {
-    fn of(draft: &Draft) -> Self {
+    /// The fields of a draft, nothing hidden.
+    pub fn of(draft: &Draft) -> Self {
         let draft = draft.clone();
         Self {
             title: draft.title,

@@ -243,6 +243,8 @@ pub struct Speech {
     pub models: PathBuf,
     /// Worker processes; each uses one core.
     pub workers: usize,
+    /// Whether calls are heard while they go on, by a worker process of its own.
+    pub live: bool,
     /// First words for the recogniser: simplified Chinese with punctuation, under 100 characters.
     pub prompt: String,
 }
@@ -312,6 +314,7 @@ impl Default for Settings {
                 model: "base".into(),
                 models: "var/models".into(),
                 workers: 1,
+                live: true,
                 prompt: "以下是普通话的市民来电，使用简体中文。".into(),
             },
             city: CityFile { file: "config/demo-city.json".into(), classifier: "models/classifier".into() },

@@ -101,6 +101,12 @@ impl Announcement {
         Self::of_call(Kind::Transcript, call, json!({ "final": is_final }))
     }
 
+    /// More was said in a call that goes on: its draft, which is no case yet, may look different now.
+    pub fn draft_grows(call: CallId) -> Self {
+        let data = json!({ "call_id": call, "case_id": null });
+        Self { kind: Kind::Draft, subject: call.to_string(), units: None, data }
+    }
+
     /// A case came to be.
     pub fn draft(case: &Case) -> Self {
         Self::of_case(Kind::Draft, case, json!({ "version": case.version, "call_id": case.call }))

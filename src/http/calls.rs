@@ -9,14 +9,14 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     App,
     audit::note,
-    extract::{Asked, Body, HoldCalls, Id, RevealCalls, SeeCalls, Who},
+    extract::{Asked, Body, HearCalls, HoldCalls, Id, RevealCalls, SeeCalls, Who},
     idempotency::Secret,
     problem::{Kind, Problem},
     rights::Right,
     view::{Moment, Page, after, limit},
 };
 use crate::{
-    cases::Reveal,
+    cases::{Fields, Reveal},
     domain::{
         audit::Action,
         call::{Direction, EndReason, Origin, RecordingState},
@@ -34,6 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(list))
         .routes(routes!(one))
         .routes(routes!(transcript))
+        .routes(routes!(draft))
         .routes(routes!(reveal))
         .routes(routes!(hold))
         .routes(routes!(peaks))
@@ -186,6 +187,21 @@ async fn transcript(
     note(&app, &who.user, Action::TranscriptRead, format!("call:{id}"), json!({})).await?;
     let (hears, actor) = (who.may(Right::HearCalls), who.actor());
     Ok(Json(if hears { transcript } else { app.cases.dim_transcript(transcript, call.case_id, &actor).await? }))
+}
+
+/// The fields that the words so far fill, while a caller talks and after; they are no case and nobody's decision. Once the call
+/// has made its case, that one counts. Each reading is noted in the audit as one of the transcript.
+#[utoipa::path(get, path = "/api/v1/calls/{id}/draft", tag = "calls", params(("id" = String, Path, format = Uuid, description = "The call")),
+    responses((status = 200, description = "The fields; all empty while nothing was heard", body = Fields), (status = "default", response = super::docs::AnyProblem)))]
+async fn draft(State(app): State<App>, who: Who<HearCalls>, Id(id): Id<CallId>) -> Result<Json<Fields>, Problem> {
+    let call = find(&app, id).await?;
+    let transcript = app.store.transcript(id).await?.unwrap_or_default();
+    note(&app, &who.user, Action::TranscriptRead, format!("call:{id}"), json!({})).await?;
+    let write = app.draftsman.clone();
+    let fields = tokio::task::spawn_blocking(move || {
+        write(&transcript, call.caller.as_ref().map(|caller| caller.reveal().as_str()), call.started)
+    });
+    Ok(Json(Fields::of(&fields.await.map_err(|_| Kind::Internal.problem())?)))
 }
 
 /// What was shown.

@@ -33,6 +33,8 @@ use crate::{
 pub enum Kind {
     /// Hear a sealed recording; the key is the call.
     Transcribe,
+    /// Hear a recording as a whole that was heard in pieces while the call went on; the key is the call.
+    Rehear,
     /// Draft a case from a transcript; the key is the call.
     Draft,
     /// Bring the dates of open cases to a new calendar; the key is its revision.
@@ -82,15 +84,21 @@ pub struct Queue {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Transcribe, Self::Draft];
+    pub const ALL: [Self; 3] = [Self::Transcribe, Self::Rehear, Self::Draft];
 
     /// As stored.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Transcribe => "transcribe",
+            Self::Rehear => "rehear",
             Self::Draft => "draft",
             Self::Recalculate => "recalculate",
         }
+    }
+
+    /// Whether nobody knows what the caller wanted when it cannot be done.
+    const fn owes(self) -> bool {
+        matches!(self, Self::Transcribe | Self::Draft)
     }
 }
 
@@ -150,7 +158,7 @@ impl Queue {
         let now = tx.now();
         let due = Due { now, far: now + Self::FURTHEST, leases: !self.store.clock().was_set_within(ttl) };
         let buried = tx.bury_expired(kind.as_str(), due, Self::ATTEMPTS, "the worker died at every attempt").await?;
-        for key in &buried {
+        for key in buried.iter().filter(|_| kind.owes()) {
             owe_call(&mut tx, key).await?;
         }
         let row = tx.lease_job(kind.as_str(), due, worker, now + ttl).await?;
@@ -172,14 +180,27 @@ impl Queue {
         ttl: Duration,
         stopping: &CancellationToken,
     ) -> Result<Option<Job>, JobError> {
+        self.next_of(&[kind], worker, ttl, stopping).await
+    }
+
+    /// The same for several kinds, the first one first.
+    pub async fn next_of(
+        &self,
+        kinds: &[Kind],
+        worker: &str,
+        ttl: Duration,
+        stopping: &CancellationToken,
+    ) -> Result<Option<Job>, JobError> {
         let mut left = self.store.jobs_left();
         loop {
             left.mark_unchanged();
             if stopping.is_cancelled() {
                 return Ok(None);
             }
-            if let Some(job) = self.lease(kind, worker, ttl).await? {
-                return Ok(Some(job));
+            for kind in kinds {
+                if let Some(job) = self.lease(*kind, worker, ttl).await? {
+                    return Ok(Some(job));
+                }
             }
             tokio::select! {
                 () = stopping.cancelled() => return Ok(None),
@@ -234,7 +255,7 @@ impl Queue {
         if !tx.end_lease(job.id, job.lease, state, job.attempt, run_at, Some(error)).await? {
             return Err(JobError::LeaseLost(job.id));
         }
-        if outcome == Failed::Dead {
+        if outcome == Failed::Dead && job.kind.owes() {
             owe_call(&mut tx, &job.key).await?;
         }
         tx.commit().await?;
@@ -298,13 +319,17 @@ impl Queue {
         self.owed.swap(false, Ordering::AcqRel)
     }
 
-    /// Finishes a `transcribe` job: the transcript is stored and the draft asked for, all at once.
+    /// Finishes a `transcribe` or `rehear` job: the transcript is stored and the draft asked for, all at once. One that is not
+    /// final yet will be heard again as a whole.
     pub async fn transcribed(&self, job: &Job, transcript: &Transcript) -> Result<(), JobError> {
         let call = job.call()?;
         let mut tx = self.done(job).await?;
         tx.put_transcript(call, transcript).await?;
         tx.announce(Announcement::transcript(call, transcript.r#final));
         tx.enqueue(Kind::Draft, call).await?;
+        if !transcript.r#final {
+            tx.enqueue(Kind::Rehear, call).await?;
+        }
         Ok(tx.commit().await?)
     }
 

@@ -8,8 +8,9 @@ use std::{
 };
 
 use super::{
-    G711, LegStats, Party, Prompt, RemoteMedia,
+    G711, LegStats, Party, Prompt, RemoteMedia, Voices,
     inbound::{Inbound, News, Report, Sink},
+    mix::Mix,
     recorder::{LONGEST, Recorder},
     report::{Identity, Sending},
     rtp::{self, Packet},
@@ -24,7 +25,9 @@ pub struct Leg {
     /// As the sidecar names the one who speaks here.
     pub who: Arc<str>,
     /// Whom this party hears.
-    pub hears: Option<Party>,
+    pub hears: Voices,
+    /// While these are several.
+    mix: Option<Box<Mix>>,
     inbound: Inbound,
     sender: Sender,
     /// While SRTP is agreed on.
@@ -68,7 +71,8 @@ impl Leg {
         let [ssrc, sequence, timestamp, name @ ..] = random;
         Self {
             who,
-            hears: None,
+            hears: Voices::NOBODY,
+            mix: None,
             inbound: Inbound::new(Identity { ssrc, epoch, wall, random: name }),
             sender: Sender::new([ssrc, sequence, timestamp]),
             sealer: None,
@@ -100,9 +104,10 @@ impl Leg {
         Some(prompt)
     }
 
-    /// Hears another, or announcements and silence alone.
-    pub fn hear(&mut self, whom: Option<Party>) {
+    /// Hears others, or announcements and silence alone.
+    pub fn hear(&mut self, whom: Voices) {
         self.hears = whom;
+        self.mix = whom.are_several().then(Box::default);
         self.sender.break_stream();
         self.spare.extend(self.passed.drain(..));
     }
@@ -132,8 +137,20 @@ impl Leg {
         self.inbound.poll_news()
     }
 
+    /// Whether what this party hears is made here and not by one other alone.
+    pub const fn mixes(&self) -> bool {
+        self.mix.is_some()
+    }
+
     /// Takes what another says: a packet of sound in `codec`, or of a key.
-    pub fn pass_on(&mut self, at: Instant, codec: Option<G711>, packet: &Packet<'_>) {
+    pub fn pass_on(&mut self, at: Instant, speaker: Party, codec: Option<G711>, packet: &Packet<'_>) {
+        if let Some(mix) = &mut self.mix {
+            // Keys that one of several presses are for nobody in particular.
+            if let Some(codec) = codec {
+                mix.put(speaker, packet.payload.iter().take(LONGEST).map(|code| codec.decode(*code)));
+            }
+            return;
+        }
         let Some(media) = self.inbound.media() else { return };
         let payload_type = match codec {
             Some(_) => Some(media.payload_type),
@@ -212,7 +229,7 @@ impl Leg {
         loop {
             let Some(media) = self.inbound.media() else { return false };
             let mut steps = [const { None }; 2];
-            let due = self.sender.poll(now, media.codec, media.payload_type, &mut |step| {
+            let due = self.sender.poll(now, media.codec, media.payload_type, self.mix.as_deref_mut(), &mut |step| {
                 if let Some(free) = steps.iter_mut().find(|slot| slot.is_none()) {
                     *free = Some(step);
                 }

@@ -13,6 +13,7 @@ mod g711;
 mod inbound;
 mod latch;
 mod leg;
+mod mix;
 mod passage;
 mod plane;
 mod ports;
@@ -125,6 +126,8 @@ impl Party {
     pub const CALLER: Self = Self(0);
     /// The seat that talks with the caller.
     pub const OPERATOR: Self = Self(1);
+    /// Whoever listens, helps or takes part as a third.
+    pub const GUEST: Self = Self(2);
     /// How many there may be.
     pub const MOST: usize = 4;
 
@@ -138,14 +141,45 @@ impl Party {
     }
 }
 
+/// Those whom a party hears.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Voices(u8);
+
+impl Voices {
+    pub const NOBODY: Self = Self(0);
+
+    pub const fn of(party: Party) -> Self {
+        Self(1 << party.0)
+    }
+
+    #[must_use]
+    pub const fn and(self, party: Party) -> Self {
+        Self(self.0 | 1 << party.0)
+    }
+
+    #[must_use]
+    pub const fn without(self, party: Party) -> Self {
+        Self(self.0 & !(1 << party.0))
+    }
+
+    pub const fn contains(self, party: Party) -> bool {
+        self.0 & 1 << party.0 != 0
+    }
+
+    /// Whether they have to be added up; one alone is forwarded as it comes.
+    const fn are_several(self) -> bool {
+        self.0.count_ones() > 1
+    }
+}
+
 /// What the call tells its legs. Commands of one call are carried out in order.
 #[derive(Debug)]
 pub enum MediaCommand {
     /// What offer/answer settled with a party; may come again (re-INVITE).
     Connect(Party, RemoteMedia),
-    /// The first hears the second from now on; nothing means announcements and silence. What the caller hears of others is
+    /// The party hears these others from now on; nobody means announcements and silence. What the caller hears of others is
     /// what is recorded of them.
-    Hear(Party, Option<Party>),
+    Hear(Party, Voices),
     /// A party leaves and its ports are free; answered by [`MediaEvent::Left`].
     Leave(Party),
     /// The same for a forked call: the caller's stream and the operator's; nothing for one that is not there.

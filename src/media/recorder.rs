@@ -107,6 +107,13 @@ impl Recorder {
         self.scratch = pcm;
     }
 
+    /// Somebody spoke whose sound is recorded together with that of others.
+    pub fn spoke(&mut self, channel: Channel, who: &Arc<str>, at: i64, samples: usize) {
+        let Some(open) = &self.open else { return };
+        let from = u64::try_from(at - open.zero).unwrap_or(0);
+        self.note(channel, who, from, from + samples.min(LONGEST) as u64);
+    }
+
     /// A key was held from `at` on: the span stays silent and is no loss.
     pub fn key(&mut self, channel: Channel, at: i64, samples: u16) {
         if let Some(open) = &mut self.open {
@@ -157,6 +164,12 @@ impl Recorder {
     fn put_heard(&mut self, channel: Channel, who: &Arc<str>, at: i64, pcm: &[i16]) {
         let Some(open) = &mut self.open else { return };
         let Some((from, to)) = open.put(channel, at, pcm) else { return };
+        self.note(channel, who, from, to);
+    }
+
+    /// Notes when somebody was heard.
+    fn note(&mut self, channel: Channel, who: &Arc<str>, from: u64, to: u64) {
+        let Some(open) = &mut self.open else { return };
         let known = open.spans.iter_mut().rev().find(|voice| voice.channel == channel && voice.who == *who);
         if let Some(voice) = known {
             (voice.from, voice.to) = (voice.from.min(from), voice.to.max(to));

@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     G711, Prompt,
+    mix::Mix,
     passage::{Passage, Place},
     rtp::{self, Packet},
 };
@@ -34,7 +35,7 @@ pub struct Sender {
     said: usize,
     packet: [u8; rtp::HEADER + FRAME],
     heard: [i16; FRAME],
-    /// Samples of `heard` that belong to an announcement.
+    /// Samples of `heard` that belong to an announcement or a mix.
     spoken: usize,
 }
 
@@ -136,12 +137,14 @@ impl Sender {
     /// Makes the next packet if one is due, and says when its first sample leaves. Packet and sound are then in
     /// [`Sender::packet`] and [`Sender::heard`].
     ///
+    /// * `mix` — where several are heard.
     /// * `progress` — takes beginning and end of announcements.
     pub fn poll(
         &mut self,
         now: Instant,
         codec: G711,
         payload_type: u8,
+        mix: Option<&mut Mix>,
         progress: &mut impl FnMut(Progress),
     ) -> Option<Instant> {
         let patience = if self.passage.is_some() && !self.is_playing() { Self::LULL } else { Duration::ZERO };
@@ -154,7 +157,7 @@ impl Sender {
             self.timestamp = self.timestamp.wrapping_add(missed.wrapping_mul(160));
             self.marker = true;
         }
-        self.fill(due, codec, progress);
+        self.fill(due, codec, mix, progress);
         let head = rtp::header(payload_type, self.marker, self.sequence, self.timestamp, self.ssrc);
         self.packet[..rtp::HEADER].copy_from_slice(&head);
         self.marker = false;
@@ -179,7 +182,7 @@ impl Sender {
         &self.packet
     }
 
-    /// What the last packet held of an announcement, as the other side decodes it.
+    /// What the last packet held of an announcement or a mix, as the other side decodes it.
     pub fn heard(&self) -> &[i16] {
         &self.heard[..self.spoken]
     }
@@ -189,7 +192,7 @@ impl Sender {
         (self.marker, self.passage) = (true, None);
     }
 
-    fn fill(&mut self, due: Instant, codec: G711, progress: &mut impl FnMut(Progress)) {
+    fn fill(&mut self, due: Instant, codec: G711, mix: Option<&mut Mix>, progress: &mut impl FnMut(Progress)) {
         // The end is told when its last packet was heard, which is when the next one leaves.
         if self.queue.front().is_some_and(|prompt| self.said >= prompt.pcm.len())
             && let Some(prompt) = self.stop_playing()
@@ -206,6 +209,8 @@ impl Sender {
             length = rest.len().min(FRAME);
             frame[..length].copy_from_slice(&rest[..length]);
             self.said += length;
+        } else if let Some(mix) = mix {
+            (frame, length) = (mix.take(), FRAME);
         }
         self.spoken = length;
         let payload = &mut self.packet[rtp::HEADER..];
@@ -242,7 +247,7 @@ mod tests {
         assert!(sender.play(prompt("one", 400)) && sender.play(prompt("two", 160)));
         let (mut story, mut packets) = (Vec::new(), Vec::new());
         for number in 0..6 {
-            let due = sender.poll(now + PTIME * number, G711::Alaw, 8, &mut |step| {
+            let due = sender.poll(now + PTIME * number, G711::Alaw, 8, None, &mut |step| {
                 story.push(match step {
                     Progress::Began(prompt, at) => (prompt.name.clone(), true, (at - now).as_millis()),
                     Progress::Ended(prompt, at) => (prompt.name.clone(), false, (at - now).as_millis()),
@@ -267,19 +272,19 @@ mod tests {
     fn a_thread_that_slept_sends_no_burst_and_keeps_the_clock() {
         let (now, mut sender) = (start(), Sender::new([0; 3]));
         sender.start(now);
-        sender.poll(now, G711::Ulaw, 0, &mut |_| ());
+        sender.poll(now, G711::Ulaw, 0, None, &mut |_| ());
         let late = now + Duration::from_millis(1_020);
-        assert_eq!(sender.poll(late, G711::Ulaw, 0, &mut |_| ()), Some(late));
+        assert_eq!(sender.poll(late, G711::Ulaw, 0, None, &mut |_| ()), Some(late));
         let packet = rtp::parse(sender.packet()).expect("our own packets are RTP");
         assert_eq!((packet.sequence, packet.timestamp, packet.marker), (1, 51 * 160, true));
-        assert_eq!(sender.poll(late, G711::Ulaw, 0, &mut |_| ()), None, "one is enough");
+        assert_eq!(sender.poll(late, G711::Ulaw, 0, None, &mut |_| ()), None, "one is enough");
     }
 
     #[test]
     fn the_stream_s_clock_runs_between_its_packets() {
         let (now, mut sender) = (start(), Sender::new([7, 7, 100]));
         sender.start(now);
-        sender.poll(now, G711::Alaw, 8, &mut |_| ());
+        sender.poll(now, G711::Alaw, 8, None, &mut |_| ());
         let at = |ms| sender.timestamp_at(now + Duration::from_millis(ms));
         assert_eq!((at(0), at(5), at(20), at(30)), (100, 140, 260, 340));
     }
@@ -287,7 +292,7 @@ mod tests {
     #[test]
     fn nothing_is_due_before_the_leg_is_connected() {
         let mut sender = Sender::new([0; 3]);
-        assert_eq!(sender.poll(start(), G711::Alaw, 8, &mut |_| ()), None);
+        assert_eq!(sender.poll(start(), G711::Alaw, 8, None, &mut |_| ()), None);
     }
 
     #[test]

@@ -33,6 +33,8 @@ struct Ear<'a> {
     recorder: &'a mut Recorder,
     /// Not recorded without one.
     channel: Option<Channel>,
+    /// The recording has the sound from elsewhere.
+    mixed: bool,
     who: &'a Arc<str>,
     speaker: Party,
     others: &'a mut [Option<Box<Leg>>; Party::MOST],
@@ -71,8 +73,8 @@ impl Talk {
         }
         self.stop_playing(party, at);
         let stats = self.legs[party.index()].take()?.stats();
-        for leg in self.legs.iter_mut().flatten().filter(|leg| leg.hears == Some(party)) {
-            leg.hear(None);
+        for leg in self.legs.iter_mut().flatten().filter(|leg| leg.hears.contains(party)) {
+            leg.hear(leg.hears.without(party));
         }
         Some(stats)
     }
@@ -86,7 +88,7 @@ impl Talk {
             MediaCommand::Connect(party, media) => self.with(party, |leg, ear| leg.connect(media, at, ear)),
             MediaCommand::Hear(party, whom) => {
                 if let Some(leg) = &mut self.legs[party.index()] {
-                    leg.hear(whom.filter(|whom| *whom != party));
+                    leg.hear(whom.without(party));
                 }
             }
             // Of another kind of call, or done by the shard.
@@ -184,14 +186,17 @@ impl Talk {
     /// Lets a party's leg work while its sound goes where it belongs, and hands on what it has to tell.
     fn with(&mut self, party: Party, work: impl FnOnce(&mut Leg, &mut Ear<'_>)) {
         let Some(mut leg) = self.legs[party.index()].take() else { return };
-        let heard_by_caller = || self.legs[Party::CALLER.index()].as_ref().is_some_and(|it| it.hears == Some(party));
+        let caller = self.legs[Party::CALLER.index()].as_ref();
         let channel = match party {
             Party::CALLER => Some(Channel::Caller),
-            _ if heard_by_caller() => Some(Channel::Operator),
+            _ if caller.is_some_and(|it| it.hears.contains(party)) => Some(Channel::Operator),
             _ => None,
         };
+        // A mix is recorded as the caller hears it, and of each speaker only the time.
+        let mixed = party != Party::CALLER && caller.is_some_and(|it| it.mixes());
         let who = leg.who.clone();
-        let mut ear = Ear { recorder: &mut self.recorder, channel, who: &who, speaker: party, others: &mut self.legs };
+        let (recorder, others) = (&mut self.recorder, &mut self.legs);
+        let mut ear = Ear { recorder, channel, mixed, who: &who, speaker: party, others };
         work(&mut leg, &mut ear);
         let call = self.call;
         while let Some(news) = leg.poll_news() {
@@ -228,16 +233,18 @@ fn tell(events: &mut VecDeque<MediaEvent>, event: MediaEvent) {
 
 impl Ear<'_> {
     fn pass_on(&mut self, at: Instant, codec: Option<G711>, packet: &Packet<'_>) {
-        for leg in self.others.iter_mut().flatten().filter(|leg| leg.hears == Some(self.speaker)) {
-            leg.pass_on(at, codec, packet);
+        for leg in self.others.iter_mut().flatten().filter(|leg| leg.hears.contains(self.speaker)) {
+            leg.pass_on(at, self.speaker, codec, packet);
         }
     }
 }
 
 impl Sink for Ear<'_> {
     fn sound(&mut self, at: Instant, place: i64, codec: G711, packet: &Packet<'_>) {
-        if let Some(channel) = self.channel {
-            self.recorder.heard(channel, self.who, place, codec, packet.payload);
+        match self.channel {
+            Some(channel) if self.mixed => self.recorder.spoke(channel, self.who, place, packet.payload.len()),
+            Some(channel) => self.recorder.heard(channel, self.who, place, codec, packet.payload),
+            None => {}
         }
         self.pass_on(at, Some(codec), packet);
     }

@@ -23,7 +23,7 @@ use super::{
     objects::Objects,
     seal::{self, Leftover},
     shelf,
-    sidecar::Early,
+    sidecar::{Early, Speaker},
     spool::SpoolFile,
     writer::{self, Message, Written},
 };
@@ -139,6 +139,22 @@ impl Archive {
     pub fn amend(&self, facts: CallFacts) {
         // The writer outlives every archive; if it is gone, so is the process.
         let _ = self.0.writer.send(Message::Facts(Box::new(facts)));
+    }
+
+    /// The recordings that grow in this process, with their files, which may be read meanwhile.
+    pub fn growing_calls(&self) -> Vec<(CallId, PathBuf)> {
+        self.growing().keys().map(|call| (*call, seal::spool_wav(&self.0.spool, *call))).collect()
+    }
+
+    /// Who was heard on the right channel of a recording that grows, as far as is noted; nobody once it is sealed.
+    pub async fn speakers_so_far(&self, call: CallId) -> Vec<Speaker> {
+        let path = seal::spool_json(&self.0.spool, call);
+        let read = blocking(move || {
+            let text = std::fs::read(&path).map_err(|source| RecordingError::File { path: path.clone(), source })?;
+            let early: Option<Early> = serde_json::from_slice(&text).ok();
+            Ok(early.map(|early| early.speakers).unwrap_or_default())
+        });
+        read.await.unwrap_or_default()
     }
 
     /// Where a call's recording stands in the store: `YYYY/MM/DD/<call>.wav`, the city's date when the call began.

@@ -12,5 +12,5 @@ pub mod models;
 pub mod work;
 
 pub use error::SpeechError;
-pub use hear::{Recognizer, Skip, check_processor, simplify};
+pub use hear::{Recognizer, Skip, Stretch, check_processor, simplify};
 pub use models::{ModelFile, ModelFiles};

@@ -116,6 +116,18 @@ const ALL: &[(&str, Kind, Unit, &str)] = &[
     ("hotline_speech_audio_seconds", Histogram(CALLS), Unit::Seconds, "Length of the recordings that were heard"),
     ("hotline_speech_work_seconds", Histogram(WORK), Unit::Seconds, "What hearing a recording took"),
     ("hotline_speech_lag_seconds", Histogram(WORK), Unit::Seconds, "From the end of a call to its transcript"),
+    (
+        "hotline_speech_live_lag_seconds",
+        Histogram(WORK),
+        Unit::Seconds,
+        "From the end of an utterance to its words, while the call goes on",
+    ),
+    (
+        "hotline_speech_live_given_up_total",
+        Counter,
+        Unit::Count,
+        "Calls that are heard after their end because too much was said at once",
+    ),
     ("hotline_speech_failures_total", Counter, Unit::Count, "Recordings that could not be heard, by what follows"),
     ("hotline_drafts_total", Counter, Unit::Count, "What became of heard calls, by outcome"),
     ("hotline_draft_lag_seconds", Histogram(WORK), Unit::Seconds, "From the end of a call to its draft"),

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Calls at once.
-const CALLS: [usize; 3] = [20, 100, 200];
+pub const CALLS: [usize; 3] = [20, 100, 200];
 /// Seconds each call talks.
 const SECONDS: u64 = 20;
 /// Seconds after the first call when all are up, and seconds over which their cost is then taken.
@@ -160,7 +160,7 @@ fn write(file: &Path, pcm: &[i16]) {
 }
 
 /// User and system time of a process, in seconds (`/proc/PID/stat`, ticks of 10 ms).
-fn processor_seconds(pid: u32) -> f64 {
+pub fn processor_seconds(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a running process");
     let fields = stat.rsplit(')').next().expect("fields after the name");
     let ticks: f64 = fields.split_whitespace().skip(11).take(2).filter_map(|it| it.parse::<f64>().ok()).sum();

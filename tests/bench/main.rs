@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures are what this is for")]
 
+mod bridged;
 mod calls;
 mod cases;
 mod editors;
@@ -31,6 +32,9 @@ fn main() {
     }
     if wanted("calls") {
         tokio::runtime::Runtime::new().expect("a runtime").block_on(calls::recorded());
+    }
+    if wanted("bridged") {
+        tokio::runtime::Runtime::new().expect("a runtime").block_on(bridged::bridged());
     }
     if wanted("setup") {
         tokio::runtime::Runtime::new().expect("a runtime").block_on(calls::set_up());

@@ -9,6 +9,7 @@ mod databases;
 mod exposition;
 mod house;
 mod layers;
+mod live;
 mod load;
 mod media;
 mod misbehaviour;

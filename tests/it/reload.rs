@@ -29,8 +29,10 @@ impl Changing {
         for (folder, welcome) in [("first", "welcome"), ("second", "hold")] {
             let folder = at(folder);
             fs::create_dir(&folder).expect("a folder");
+            for file in fs::read_dir("config/prompts").expect("announcements").flatten() {
+                fs::copy(file.path(), folder.join(file.file_name())).expect("a copy");
+            }
             fs::copy(prompt(welcome), folder.join("welcome.wav")).expect("a copy");
-            fs::copy(prompt("goodbye"), folder.join("goodbye.wav")).expect("a copy");
         }
         let mut changing = Self { house, certificates };
         changing.write("first", "a", "info", "30000-39999");

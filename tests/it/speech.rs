@@ -154,7 +154,8 @@ async fn speech_a_worker_hears_refuses_a_bad_file_dies_and_is_replaced() {
     };
     let program = Program::at(Path::new(env!("CARGO_BIN_EXE_hotline")), &settings);
     let mut worker = Worker::spawn(&program).await.expect("it starts");
-    let task = |wav: &str| Task { id: wav.into(), wav: wav.into(), skip: Vec::new() };
+    let stretch = hotline::speech::Stretch::default();
+    let task = |wav: &str| Task { id: wav.into(), wav: wav.into(), skip: Vec::new(), stretch };
 
     let refused = worker.hear(&task("Cargo.toml"), || {}).await.expect_err("no sound");
     assert!(matches!(&refused, WorkerError::Failed { error, .. } if error.contains("Cargo.toml")), "{refused}");

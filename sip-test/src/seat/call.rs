@@ -94,7 +94,8 @@ impl Call {
         let pcm = after_silence(spec.start_playing, &spec.play);
         // Codec and payload type are settled with the answer.
         let talker = Talker::new(pcm, Codec::Alaw, None, keys, Faults::default());
-        let sound = Sound::open(place.local, talker, Listener::new(LONGEST)).await?;
+        let mut sound = Sound::open(place.local, talker, Listener::new(LONGEST)).await?;
+        sound.leave_to(spec.elsewhere.clone());
         place.media = sound.at;
         let plan = Plan {
             behaviour: spec.behaviour,

@@ -36,7 +36,7 @@ pub use call::SeatCall;
 pub use register::RegisterReport;
 
 use crate::{
-    PhoneError,
+    Elsewhere, PhoneError,
     audio::Codec,
     digest::Algorithm,
     phone::{resolve, wants_tcp},
@@ -97,6 +97,8 @@ pub struct SeatSpec {
     /// Holds the call so long after the answer, for so long: re-INVITE with sendonly, then with sendrecv. Nothing is
     /// sent meanwhile.
     pub hold: Option<(Duration, Duration)>,
+    /// Its sound is somebody else's, in each call.
+    pub elsewhere: Option<Elsewhere>,
     /// Transfers the caller so long after the answer to this URI (REFER), and hangs up once NOTIFY says that it is done.
     pub refer: Option<(Duration, String)>,
 }
@@ -129,6 +131,7 @@ impl SeatSpec {
             record: None,
             hang_up_after: None,
             hold: None,
+            elsewhere: None,
             refer: None,
         }
     }

@@ -35,6 +35,7 @@ const ROUTES: &[(&str, Option<Right>)] = &[
     ("GET /api/v1/calls/{id}/peaks", Some(Right::SeeCalls)),
     ("GET /api/v1/calls/{id}/transcript", Some(Right::SeeCalls)),
     ("GET /api/v1/calls/{id}/recording", Some(Right::HearCalls)),
+    ("GET /api/v1/calls/{id}/draft", Some(Right::HearCalls)),
     ("PUT /api/v1/calls/{id}/hold", Some(Right::HoldCalls)),
     ("POST /api/v1/calls/{id}/reveal", Some(Right::RevealCalls)),
     ("POST /api/v1/cases", Some(Right::OpenCases)),

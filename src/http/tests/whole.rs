@@ -54,6 +54,8 @@ async fn tries(house: &House) -> Vec<Try> {
         get("GET /api/v1/calls/{id}", Some(Agent), call.clone(), 200),
         get("GET /api/v1/calls/{id}", Some(Agent), format!("/api/v1/calls/{missed}"), 200),
         get("GET /api/v1/calls/{id}/transcript", Some(Agent), format!("{call}/transcript"), 200),
+        get("GET /api/v1/calls/{id}/draft", Some(Agent), format!("{call}/draft"), 200),
+        get("GET /api/v1/calls/{id}/draft", Some(Agent), format!("/api/v1/calls/{missed}/draft"), 200),
         get("GET /api/v1/calls/{id}/peaks", Some(Agent), format!("{call}/peaks?points=10"), 200),
         get("GET /api/v1/calls/{id}/peaks", Some(Agent), format!("/api/v1/calls/{missed}/peaks"), 404),
         get("GET /api/v1/calls/{id}/recording", Some(Qc), sound.clone(), 200),

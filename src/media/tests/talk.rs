@@ -9,7 +9,7 @@ use super::{
     super::{leg::Leg, talk::Talk},
     *,
 };
-use crate::media::{MediaCommand, MediaEvent, Prompt};
+use crate::media::{MediaCommand, MediaEvent, Prompt, Voices};
 
 const CALLER: u16 = 40_000;
 const SEAT: u16 = 41_000;
@@ -35,14 +35,14 @@ impl Bridge {
         bridge.command(MediaCommand::Record(tap));
         bridge.command(MediaCommand::Connect(Party::CALLER, caller));
         bridge.join(Party::OPERATOR, seat);
-        bridge.command(MediaCommand::Hear(Party::CALLER, Some(Party::OPERATOR)));
+        bridge.command(MediaCommand::Hear(Party::CALLER, Voices::of(Party::OPERATOR)));
         bridge
     }
 
     fn join(&mut self, party: Party, media: RemoteMedia) {
         self.talk.join(party, Leg::new(format!("seat:800{}", party.index()).into(), self.now, UnixMs(1_000), [9; 6]));
         self.command(MediaCommand::Connect(party, media));
-        self.command(MediaCommand::Hear(party, Some(Party::CALLER)));
+        self.command(MediaCommand::Hear(party, Voices::of(Party::CALLER)));
     }
 
     fn command(&mut self, command: MediaCommand) {
@@ -182,8 +182,8 @@ async fn what_is_lost_on_one_side_is_missing_on_the_other() {
 async fn a_held_caller_hears_music_in_the_same_stream_and_the_seat_is_not_recorded_meanwhile() {
     let mut bridge = Bridge::new().await;
     let [mut to_caller, _] = bridge.talk(0..10);
-    bridge.command(MediaCommand::Hear(Party::CALLER, None));
-    bridge.command(MediaCommand::Hear(Party::OPERATOR, None));
+    bridge.command(MediaCommand::Hear(Party::CALLER, Voices::NOBODY));
+    bridge.command(MediaCommand::Hear(Party::OPERATOR, Voices::NOBODY));
     let music = Arc::new(Prompt { name: "hold".into(), pcm: vec![2_000; 3_200] });
     bridge.command(MediaCommand::Play(Party::CALLER, music));
     let [held, to_seat] = bridge.talk(10..20);
@@ -191,7 +191,7 @@ async fn a_held_caller_hears_music_in_the_same_stream_and_the_seat_is_not_record
     assert!(spoken(&held).iter().all(|it| it.iter().all(|code| *code == G711::Alaw.encode(2_000))));
     to_caller.extend(held);
     bridge.command(MediaCommand::StopPlaying(Party::CALLER));
-    bridge.command(MediaCommand::Hear(Party::CALLER, Some(Party::OPERATOR)));
+    bridge.command(MediaCommand::Hear(Party::CALLER, Voices::of(Party::OPERATOR)));
     let [again, _] = bridge.talk(20..30);
     assert_eq!(spoken(&again).len(), 10);
     to_caller.extend(again);
@@ -224,7 +224,7 @@ async fn a_seat_that_leaves_is_heard_no_more_and_the_next_one_takes_its_place() 
     to_caller.extend(bridge.wait(400).into_iter().map(|(_, bytes)| bytes));
     let other = Party::all().nth(2).expect("four");
     bridge.join(other, remote(SEAT + 2));
-    bridge.command(MediaCommand::Hear(Party::CALLER, Some(other)));
+    bridge.command(MediaCommand::Hear(Party::CALLER, Voices::of(other)));
     bridge.say(other, SEAT + 2, &packet(0));
     to_caller.extend(bridge.flush().into_iter().filter(|(port, _)| *port == CALLER).map(|(_, bytes)| bytes));
     assert_one_stream(&to_caller);
@@ -246,4 +246,71 @@ async fn a_third_can_listen_without_being_heard_or_recorded() {
     let to: Vec<_> = bridge.flush().into_iter().map(|(port, _)| port).collect();
     assert_eq!(to, [SEAT, SEAT + 2], "both hear the caller");
     assert!(bridge.close().await.right.iter().all(|sample| *sample == 0));
+}
+
+/// A packet of one A-law code.
+fn constant(number: u32, code: u8) -> Vec<u8> {
+    let mut bytes = packet(number);
+    bytes[12..].fill(code);
+    bytes
+}
+
+/// Three speak at once for so many packets, each one code of A-law; gives the last second of what each heard, decoded.
+fn three(bridge: &mut Bridge, codes: [u8; 3]) -> [Vec<i16>; 3] {
+    let ports = [CALLER, SEAT, SEAT + 2];
+    let mut sent = Vec::new();
+    for number in 0..100 {
+        sent.append(&mut bridge.wait(20));
+        for ((party, port), code) in Party::all().zip(ports).zip(codes) {
+            bridge.say(party, port, &constant(number, code));
+        }
+        sent.append(&mut bridge.flush());
+    }
+    ports.map(|to| {
+        let to: Vec<_> = sent.iter().filter(|(port, _)| *port == to).map(|(_, bytes)| bytes.clone()).collect();
+        assert_one_stream(&to);
+        let payloads = to[50..].iter().flat_map(|bytes| bytes[12..].to_vec());
+        payloads.map(|code| G711::Alaw.decode(code)).collect()
+    })
+}
+
+#[tokio::test]
+async fn three_in_a_conference_hear_the_other_two_and_the_recording_holds_what_the_caller_heard() {
+    let mut bridge = Bridge::new().await;
+    bridge.join(Party::GUEST, remote(SEAT + 2));
+    let all = Voices::of(Party::CALLER).and(Party::OPERATOR).and(Party::GUEST);
+    for party in [Party::CALLER, Party::OPERATOR, Party::GUEST] {
+        bridge.command(MediaCommand::Hear(party, all));
+    }
+    let codes = [1_000, 2_000, 4_000].map(|level| G711::Alaw.encode(level));
+    let [caller, seat, guest] = codes.map(|code| G711::Alaw.decode(code));
+    let heard = three(&mut bridge, codes);
+    for (heard, sum) in heard.iter().zip([seat + guest, caller + guest, caller + seat]) {
+        let again = G711::Alaw.decode(G711::Alaw.encode(sum));
+        assert!(heard.iter().all(|sample| *sample == again), "{:?} and not {again}", &heard[..4]);
+    }
+    let recorded = bridge.close().await;
+    let last = recorded.right.len() - 8_000;
+    assert!(recorded.right[last..last + 4_000].iter().all(|sample| *sample == heard[0][0]));
+    let mut who: Vec<_> = recorded.sealed.speakers.into_iter().map(|it| it.who).collect();
+    who.sort();
+    assert_eq!(who, ["caller", "seat:8001", "seat:8002"].map(String::from).to_vec());
+}
+
+#[tokio::test]
+async fn a_whisper_reaches_the_operator_alone_and_is_not_recorded() {
+    let mut bridge = Bridge::new().await;
+    bridge.join(Party::GUEST, remote(SEAT + 2));
+    bridge.command(MediaCommand::Hear(Party::OPERATOR, Voices::of(Party::CALLER).and(Party::GUEST)));
+    bridge.command(MediaCommand::Hear(Party::GUEST, Voices::of(Party::CALLER).and(Party::OPERATOR)));
+    let codes = [1_000, 2_000, 4_000].map(|level| G711::Alaw.encode(level));
+    let [caller, seat, guest] = codes.map(|code| G711::Alaw.decode(code));
+    let [to_caller, to_seat, to_guest] = three(&mut bridge, codes);
+    let coded = |sum: i16| G711::Alaw.decode(G711::Alaw.encode(sum));
+    assert!(to_caller.iter().all(|sample| *sample == seat), "the caller hears the operator alone");
+    assert!(to_seat.iter().all(|sample| *sample == coded(caller + guest)));
+    assert!(to_guest.iter().all(|sample| *sample == coded(caller + seat)));
+    let recorded = bridge.close().await;
+    assert!(recorded.right.iter().all(|sample| [0, seat].contains(sample)));
+    assert!(!recorded.sealed.speakers.iter().any(|it| it.who == "seat:8002"));
 }

@@ -7,5 +7,5 @@ mod resample;
 mod text;
 mod vad;
 
-pub use recognizer::{Recognizer, Skip, check_processor};
+pub use recognizer::{Recognizer, Skip, Stretch, check_processor};
 pub use text::simplify;

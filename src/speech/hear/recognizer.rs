@@ -42,6 +42,15 @@ pub struct Skip {
     pub end_ms: u32,
 }
 
+/// What of a recording is to be heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Stretch {
+    /// From where on: the caller's channel, the operator's; milliseconds since the start of the recording.
+    pub from: [u32; 2],
+    /// The call goes on: an utterance that may go on too is left for later.
+    pub grows: bool,
+}
+
 impl Recognizer {
     /// Checks the processor and the files' hashes, then loads them.
     ///
@@ -66,21 +75,51 @@ impl Recognizer {
         skip: &[Skip],
         progress: &mut dyn FnMut(),
     ) -> Result<Transcript, SpeechError> {
+        let (utterances, _) = self.listen(file, skip, Stretch::default(), progress)?;
+        Ok(Transcript { utterances, r#final: true })
+    }
+
+    /// Hears the rest of a recording, or what has come so far of one that grows.
+    ///
+    /// * returns — the utterances in the order they began, and from where each channel is to be heard next.
+    pub fn listen(
+        &mut self,
+        file: &Path,
+        skip: &[Skip],
+        stretch: Stretch,
+        progress: &mut dyn FnMut(),
+    ) -> Result<(Vec<Utterance>, [u32; 2]), SpeechError> {
         let format = wav::format(file)?;
-        let mut utterances = Vec::new();
-        for channel in [Channel::Caller, Channel::Operator] {
-            if channel == Channel::Caller || format.channels > 1 {
-                let spans: Vec<_> = skip
-                    .iter()
-                    .filter(|skip| skip.channel == channel)
-                    .map(|skip| (skip.start_ms, skip.end_ms))
-                    .collect();
-                let pcm = wav::read_channel(file, channel)?;
-                utterances.append(&mut self.hear(channel, &pcm, format.rate, &spans, progress)?);
+        let (mut utterances, mut until) = (Vec::new(), stretch.from);
+        for (channel, until) in [Channel::Caller, Channel::Operator].into_iter().zip(&mut until) {
+            if channel == Channel::Operator && format.channels < 2 {
+                continue;
+            }
+            let from = *until;
+            let spans: Vec<_> = skip
+                .iter()
+                .filter(|skip| skip.channel == channel && skip.end_ms > from)
+                .map(|skip| (skip.start_ms.saturating_sub(from), skip.end_ms - from))
+                .collect();
+            let pcm = wav::read_slice(file, channel, from, u32::MAX)?;
+            let side = Side { pcm: &pcm, rate: format.rate, skip: &spans };
+            let mut upsampler = Upsampler::new(format.rate)?;
+            let mut found = self.spans(&side, &mut upsampler, progress)?;
+            *until = from + side.length_ms();
+            if stretch.grows {
+                let settled = settled(&found, side.length_ms());
+                let open = found.drain(settled..).next().map(|span| span.start_ms.saturating_sub(MARGIN_MS));
+                let last = found.last().map_or(0, |span| span.end_ms);
+                // Whoever begins to speak just now is heard from the beginning.
+                *until = from + open.unwrap_or(side.length_ms().saturating_sub(PAUSE_MS)).max(last);
+            }
+            for mut heard in self.read_spans(channel, &side, &found, &mut upsampler, progress)? {
+                (heard.start_ms, heard.end_ms) = (heard.start_ms + from, heard.end_ms + from);
+                utterances.push(heard);
             }
         }
         utterances.sort_by_key(|utterance| (utterance.start_ms, utterance.channel));
-        Ok(Transcript { utterances, r#final: true })
+        Ok((utterances, until))
     }
 
     /// Hears one side.
@@ -98,12 +137,25 @@ impl Recognizer {
     ) -> Result<Vec<Utterance>, SpeechError> {
         let mut upsampler = Upsampler::new(rate)?;
         let side = Side { pcm, rate, skip };
+        let spans = self.spans(&side, &mut upsampler, progress)?;
+        self.read_spans(channel, &side, &spans, &mut upsampler, progress)
+    }
+
+    /// Reads what is said in these spans.
+    fn read_spans(
+        &mut self,
+        channel: Channel,
+        side: &Side<'_>,
+        spans: &[Span],
+        upsampler: &mut Upsampler,
+        progress: &mut dyn FnMut(),
+    ) -> Result<Vec<Utterance>, SpeechError> {
         let mut utterances = Vec::new();
-        for span in self.spans(&side, &mut upsampler, progress)? {
+        for span in spans.iter().copied() {
             let sound = side.cut_around(span);
             let decoded = self.engine.decode(upsampler.convert(&sound)?)?;
             progress();
-            if let Some(text) = self.believe(&decoded, span, &sound, rate) {
+            if let Some(text) = self.believe(&decoded, span, &sound, side.rate) {
                 let (start_ms, end_ms) = (span.start_ms, span.end_ms.min(side.length_ms()));
                 utterances.push(Utterance { channel, start_ms, end_ms, text, confidence: decoded.confidence });
             }
@@ -187,6 +239,12 @@ impl Recognizer {
             }
         }
     }
+}
+
+/// How many of these utterances have ended for certain in sound of this length: nothing that comes joins them.
+fn settled(spans: &[Span], length_ms: u32) -> usize {
+    let open = spans.last().is_some_and(|last| last.end_ms + vad::JOIN_MS > length_ms);
+    spans.len() - usize::from(open)
 }
 
 /// One channel and what of it is not to be heard.
@@ -289,6 +347,15 @@ pub fn check_processor() -> Result<(), SpeechError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_utterance_that_may_go_on_is_left_for_later() {
+        let spans = [Span { start_ms: 100, end_ms: 900 }, Span { start_ms: 2_000, end_ms: 3_000 }];
+        for (length, wanted) in [(3_000, 1), (3_000 + vad::JOIN_MS - 1, 1), (3_000 + vad::JOIN_MS, 2)] {
+            assert_eq!(settled(&spans, length), wanted, "{length}");
+        }
+        assert_eq!(settled(&[], 0), 0);
+    }
 
     #[test]
     fn only_what_sounds_is_given_to_the_detector() {

@@ -16,7 +16,7 @@ const BREATH_MS: u32 = 100;
 const PAD_MS: u32 = 30;
 /// Two stretches nearer than this are one utterance: a sentence read whole is read better, and people pause for
 /// about this long inside a sentence, longer between turns.
-const JOIN_MS: u32 = 700;
+pub(super) const JOIN_MS: u32 = 700;
 /// Longest utterance; with its margins it stays below Whisper's window even when somebody talks without a pause.
 pub(super) const LONGEST_MS: u32 = 24_600;
 

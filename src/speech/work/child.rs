@@ -38,9 +38,10 @@ pub fn serve(files: Result<ModelFiles, SpeechError>, prompt: &str) -> Result<(),
     say(&Line::Ready);
     for task in tasks {
         let id = task.id.clone();
-        let answer = recognizer.transcribe(&task.wav, &task.skip, &mut || say(&Line::Beat { id: id.clone() }));
+        let mut beat = || say(&Line::Beat { id: id.clone() });
+        let answer = recognizer.listen(&task.wav, &task.skip, task.stretch, &mut beat);
         say(&match answer {
-            Ok(transcript) => Line::Heard { id, transcript },
+            Ok((utterances, until)) => Line::Heard { id, utterances, until },
             // A file may be on its way back (a network folder); the queue's own limit ends the attempts.
             Err(error) => Line::Failed { id, error: describe(&error), retry: true },
         });

@@ -4,7 +4,9 @@
 //! its standard error. The child ends when its input does, so it never outlives its parent.
 
 mod child;
+mod ear;
 mod health;
+mod live;
 mod process;
 mod supervisor;
 
@@ -14,11 +16,12 @@ use serde::{Deserialize, Serialize};
 
 pub use child::serve;
 pub use health::Health;
+pub use live::{Live, listen_loop};
 pub use process::{Program, Worker, WorkerError};
 pub use supervisor::supervise;
 
-use super::Skip;
-use crate::domain::transcript::Transcript;
+use super::{Skip, Stretch};
+use crate::domain::transcript::Utterance;
 
 /// Longest line a child reads: a path and the announcements of a call.
 const LONGEST_TASK: u64 = 1 << 20;
@@ -33,6 +36,17 @@ pub struct Task {
     pub wav: PathBuf,
     #[serde(default)]
     pub skip: Vec<Skip>,
+    #[serde(default)]
+    pub stretch: Stretch,
+}
+
+/// What was heard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heard {
+    /// In the order they began.
+    pub utterances: Vec<Utterance>,
+    /// From where each channel is to be heard next, milliseconds since the start of the recording.
+    pub until: [u32; 2],
 }
 
 /// What a child says.
@@ -46,7 +60,7 @@ enum Line {
     /// Still at work.
     Beat { id: String },
     /// Done.
-    Heard { id: String, transcript: Transcript },
+    Heard { id: String, utterances: Vec<Utterance>, until: [u32; 2] },
     /// Not to be done; whether another attempt may help.
     Failed { id: String, error: String, retry: bool },
 }

@@ -14,8 +14,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{LONGEST_ANSWER, Line, Task};
-use crate::{config::Speech, domain::transcript::Transcript};
+use super::{Heard, LONGEST_ANSWER, Line, Task};
+use crate::config::Speech;
 
 /// Longest a worker may take to hash and load its models (3 GB from a slow disk).
 const PATIENCE_START: Duration = Duration::from_mins(5);
@@ -119,11 +119,11 @@ impl Worker {
         self.child.id()
     }
 
-    /// Has one recording heard. After any error but [`WorkerError::Failed`], and if the future is dropped, the worker is of
+    /// Has a stretch of one recording heard. After any error but [`WorkerError::Failed`], and if the future is dropped, the worker is of
     /// no further use.
     ///
     /// * `on_beat` — called at every sign of life.
-    pub async fn hear(&mut self, task: &Task, mut on_beat: impl FnMut()) -> Result<Transcript, WorkerError> {
+    pub async fn hear(&mut self, task: &Task, mut on_beat: impl FnMut()) -> Result<Heard, WorkerError> {
         let mut text = serde_json::to_vec(task).map_err(|error| WorkerError::Protocol(error.to_string()))?;
         text.push(b'\n');
         if self.input.write_all(&text).await.is_err() {
@@ -132,7 +132,7 @@ impl Worker {
         loop {
             match self.line(PATIENCE_BEAT).await? {
                 Line::Beat { id } if id == task.id => on_beat(),
-                Line::Heard { id, transcript } if id == task.id => return Ok(transcript),
+                Line::Heard { id, utterances, until } if id == task.id => return Ok(Heard { utterances, until }),
                 Line::Failed { id, error, retry } if id == task.id => return Err(WorkerError::Failed { error, retry }),
                 _ => return Err(WorkerError::Protocol("an answer to another question".into())),
             }
@@ -184,6 +184,7 @@ async fn forward(mut log: BufReader<tokio::process::ChildStderr>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::speech::Stretch;
 
     /// A shell script in the place of a worker.
     fn script(text: &str) -> Program {
@@ -191,18 +192,18 @@ mod tests {
     }
 
     fn task() -> Task {
-        Task { id: "t1".into(), wav: "a.wav".into(), skip: Vec::new() }
+        Task { id: "t1".into(), wav: "a.wav".into(), skip: Vec::new(), stretch: Stretch::default() }
     }
 
     const READY: &str = r#"echo '{"kind":"ready"}'; read task; echo '{"kind":"beat","id":"t1"}'"#;
 
     #[tokio::test]
     async fn a_worker_beats_and_answers() {
-        let answer = r#"echo '{"kind":"heard","id":"t1","transcript":{"utterances":[],"final":true}}'; read more"#;
+        let answer = r#"echo '{"kind":"heard","id":"t1","utterances":[],"until":[900,800]}'; read more"#;
         let mut worker = Worker::spawn(&script(&format!("{READY}; {answer}"))).await.expect("it starts");
         let mut beats = 0;
-        let transcript = worker.hear(&task(), || beats += 1).await.expect("it hears");
-        assert!(transcript.r#final);
+        let heard = worker.hear(&task(), || beats += 1).await.expect("it hears");
+        assert_eq!(heard, Heard { utterances: Vec::new(), until: [900, 800] });
         assert_eq!(beats, 1);
     }
 

@@ -7,12 +7,12 @@ use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, field::Empty};
 
-use super::{Health, Program, Task, Worker, WorkerError, describe};
+use super::{Health, Live, Program, Task, Worker, WorkerError, describe, live::Known};
 use crate::{
-    domain::ids::CallId,
+    domain::{ids::CallId, transcript::Transcript},
     jobs::{Failed, Job, JobError, Kind, Queue},
-    recording::{Archive, Fetched, Sealed},
-    speech::Skip,
+    recording::{Archive, Fetched, Sealed, Speaker},
+    speech::{Skip, Stretch},
     telemetry::WALK,
 };
 
@@ -40,6 +40,7 @@ pub async fn supervise(
     archive: Archive,
     program: Program,
     workers: usize,
+    live: Live,
     health: Health,
     stopping: CancellationToken,
 ) {
@@ -50,6 +51,7 @@ pub async fn supervise(
             queue: &queue,
             archive: &archive,
             program: &program,
+            live: &live,
             health: &health,
             stopping: &stopping,
         };
@@ -67,6 +69,7 @@ struct Place<'a> {
     queue: &'a Queue,
     archive: &'a Archive,
     program: &'a Program,
+    live: &'a Live,
     health: &'a Health,
     stopping: &'a CancellationToken,
 }
@@ -114,7 +117,7 @@ impl Place<'_> {
         loop {
             let job = tokio::select! {
                 biased;
-                job = self.queue.next(Kind::Transcribe, &self.name, LEASE, self.stopping) => job,
+                job = self.queue.next_of(&[Kind::Transcribe, Kind::Rehear], &self.name, LEASE, self.stopping) => job,
                 died = worker.ended() => return (Some(died), heard),
             };
             let outcome = match job {
@@ -143,7 +146,7 @@ impl Place<'_> {
 
     async fn work(&self, worker: &mut Worker, job: &Job) -> Result<Done, JobError> {
         // The recording stands where the worker can read it until this job is over.
-        let (task, _recording) = match self.task(job).await {
+        let (mut task, _recording) = match self.task(job).await {
             Ok(task) => task,
             Err(Unready::Broken(problem)) => {
                 self.fail(job, &problem, true).await?;
@@ -159,6 +162,11 @@ impl Place<'_> {
                 return Ok(Done::Well);
             }
         };
+        // What was heard in the call need not be heard again now: the draft waits for the last words alone.
+        let known = self.known(job);
+        if let Some(known) = &known {
+            task.stretch.from = known.until;
+        }
         let clock = self.queue.store().clock();
         let began = clock.instant();
         let outcome = {
@@ -182,8 +190,12 @@ impl Place<'_> {
             }
         };
         match outcome {
-            Ok(transcript) => {
+            Ok(heard) => {
                 let took = clock.instant() - began;
+                let r#final = known.is_none();
+                let utterances = known.map(|known| known.utterances).into_iter().flatten().chain(heard.utterances);
+                let mut transcript = Transcript { utterances: utterances.collect(), r#final };
+                transcript.utterances.sort_by_key(|utterance| (utterance.start_ms, utterance.channel));
                 self.queue.transcribed(job, &transcript).await?;
                 self.measure(job, took).await;
                 let utterances = transcript.utterances.len();
@@ -202,6 +214,13 @@ impl Place<'_> {
         }
     }
 
+    /// What was heard of a call while it went on; nothing after a failure, which may be its fault.
+    fn known(&self, job: &Job) -> Option<Known> {
+        let call = job.call().ok()?;
+        let known = self.live.take(call);
+        known.filter(|_| job.kind == Kind::Transcribe && job.attempt == 1)
+    }
+
     /// Finds the recording and what of it is not to be heard.
     async fn task(&self, job: &Job) -> Result<(Task, Fetched), Unready> {
         let broken = |error: &dyn std::error::Error| Unready::Broken(describe(error));
@@ -215,7 +234,8 @@ impl Place<'_> {
             .await
             .map_err(|error| if error.may_pass() { Unready::Away(describe(&error)) } else { broken(&error) })?;
         let skip = self.announcements(call, &recording.key).await;
-        Ok((Task { id: job.id.to_string(), wav: fetched.to_path_buf(), skip }, fetched))
+        let stretch = Stretch::default();
+        Ok((Task { id: job.id.to_string(), wav: fetched.to_path_buf(), skip, stretch }, fetched))
     }
 
     /// A recording whose sidecar cannot be read is heard as a whole: an announcement in a transcript is better than a
@@ -281,6 +301,11 @@ async fn sidecar(archive: &Archive, key: &str) -> Result<Sealed, String> {
 }
 
 fn announcements(sealed: &Sealed) -> Vec<Skip> {
-    let prompts = sealed.speakers.iter().filter(|speaker| speaker.who.starts_with("prompt:"));
+    skips(&sealed.speakers)
+}
+
+/// What the line itself said.
+pub(super) fn skips(speakers: &[Speaker]) -> Vec<Skip> {
+    let prompts = speakers.iter().filter(|speaker| speaker.who.starts_with("prompt:"));
     prompts.map(|prompt| Skip { channel: prompt.channel, start_ms: prompt.start_ms, end_ms: prompt.end_ms }).collect()
 }

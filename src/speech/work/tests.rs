@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Health, Program, supervise};
+use super::{Health, Live, Program, supervise};
 use crate::{
     clock::Clock,
     domain::{
@@ -66,7 +66,7 @@ impl Line {
         let script = format!("STATE={state}; {script}");
         let program = Program { path: "/bin/sh".into(), arguments: vec!["-c".into(), script.into()] };
         let (queue, archive, health) = (self.queue.clone(), self.archive.clone(), self.health.clone());
-        tokio::spawn(supervise(queue, archive, program, 1, health, self.stopping.clone()))
+        tokio::spawn(supervise(queue, archive, program, 1, Live::default(), health, self.stopping.clone()))
     }
 
     /// Lets time pass and wakes the queue until `reached`.
@@ -96,7 +96,7 @@ impl Line {
 /// Reads a task and takes its id.
 const READ: &str = r#"read task; id=${task#*\"id\":\"}; id=${id%%\"*}; echo x >> $STATE"#;
 const READY: &str = r#"echo '{"kind":"ready"}'"#;
-const HEARD: &str = r#"echo "{\"kind\":\"heard\",\"id\":\"$id\",\"transcript\":{\"utterances\":[],\"final\":true}}""#;
+const HEARD: &str = r#"echo "{\"kind\":\"heard\",\"id\":\"$id\",\"utterances\":[],\"until\":[1000,1000]}""#;
 
 fn attempts(line: &Line) -> usize {
     fs::read_to_string(line.folder.path().join("state")).map_or(0, |text| text.lines().count())
