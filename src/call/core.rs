@@ -101,8 +101,16 @@ pub enum Action {
     /// Take the seat's place away; answered by [`desk::Event::PlaceFree`].
     FreePlace,
     ConnectSeat(Agreed),
-    /// Caller and operator hear each other, or do not.
-    Bridge(bool),
+    /// From now on these hear each other.
+    Bridge(desk::Bridge),
+    /// Give a third a place in the media plane and ring their telephones.
+    RingGuest(SeatId),
+    StopRingingGuest,
+    /// Take the third's place away; answered by [`desk::Guest::PlaceFree`].
+    FreeGuestPlace,
+    ConnectGuest(Agreed),
+    /// Send BYE to the third.
+    LetGuestGo,
     /// The seat's extension goes to the books.
     NoteSeat(SeatId),
     /// Send BYE to the seat.

@@ -8,7 +8,7 @@ use crate::{
     acd::{GivenUp, RingFailure},
     domain::{call::EndReason, seat::SeatId},
     sip::{LegEnd, sdp::Agreed},
-    switchboard::Control,
+    switchboard::{Control, Part},
 };
 
 /// What happened on the operators' side.
@@ -40,6 +40,8 @@ pub enum Event {
     PlaceFree,
     /// A person wants something done with the talk.
     Asked(Control),
+    /// The telephone of a third.
+    Guest(Guest),
     /// The operator's telephone wants the caller passed on (REFER, RFC 3515).
     ///
     /// * `there` — whether such a seat has a telephone.
@@ -49,9 +51,35 @@ pub enum Event {
     },
 }
 
+/// What happened to a third who is to take part, or does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Guest {
+    Answered(Agreed),
+    Refused,
+    Settled(Agreed),
+    Ended,
+    /// No RTP and no RTCP for too long.
+    Silent,
+    /// The place in the media plane is free again.
+    PlaceFree,
+}
+
+/// Who hears whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bridge {
+    /// Caller and operator hear each other.
+    pub talk: bool,
+    /// The operator is there.
+    pub operator: bool,
+    pub guest: Option<Part>,
+}
+
 /// What the switchboard has to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
+    /// A seat is busy with a talk of another, or no longer.
+    Busy(SeatId),
+    Free(SeatId),
     Answered(SeatId),
     Refused(SeatId, RingFailure),
     TalkEnded,
@@ -76,6 +104,17 @@ pub struct Desk {
     background: Option<Announcement>,
     /// Endless announcements that were begun and have not ended.
     playing: u32,
+    third: Third,
+}
+
+/// A third at the talk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Third {
+    Nobody,
+    Ringing(SeatId, Part),
+    Here(SeatId, Part),
+    /// The place is being freed.
+    Leaving,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +129,8 @@ enum Stage {
         seat: SeatId,
         hold: Hold,
     },
+    /// The operator has left the caller to the third.
+    Handed,
 }
 
 /// Who keeps the caller on hold.
@@ -109,7 +150,7 @@ impl Hold {
 
 impl Default for Desk {
     fn default() -> Self {
-        Self { stage: Stage::Closed, quiet: true, background: None, playing: 0 }
+        Self { stage: Stage::Closed, quiet: true, background: None, playing: 0, third: Third::Nobody }
     }
 }
 
@@ -131,8 +172,9 @@ impl Desk {
             Stage::Closed => return,
             Stage::Ringing(_) => actions.push_back(Action::StopRinging),
             Stage::Talking { .. } => actions.push_back(Action::LetSeatGo),
-            Stage::Waiting | Stage::Clearing(_) => {}
+            Stage::Waiting | Stage::Clearing(_) | Stage::Handed => {}
         }
+        self.part_with_third(actions);
         self.background = None;
         actions.push_back(Action::LeaveLine);
     }
@@ -181,6 +223,10 @@ impl Desk {
                 self.set_hold(Hold { person: false, ..hold }, actions);
             }
             (S::Talking { .. }, E::Asked(Control::Transfer(to))) => self.pass_on(to, actions),
+            (S::Talking { seat, .. }, E::Asked(Control::Join(third, part))) if seat != third => {
+                self.join(third, part, actions);
+            }
+            (_, E::Guest(event)) => return self.handle_guest(event, actions),
             (S::Talking { seat, .. }, E::Referred { to, there }) => {
                 let takes = there && seat != to;
                 actions.push_back(Action::ReportTransfer(takes));
@@ -192,6 +238,9 @@ impl Desk {
             (S::Talking { seat, .. }, E::StopRinging(stopped)) if seat == stopped => {
                 actions.push_back(Action::LetSeatGo);
                 self.wait_on(actions);
+            }
+            (S::Talking { .. }, E::Ended(_)) if matches!(self.third, Third::Here(_, Part::Conference)) => {
+                self.hand_over(actions);
             }
             (_, E::Asked(Control::HangUp)) | (S::Talking { .. }, E::Ended(LegEnd::FarHungUp)) => {
                 return Outcome::HangUp(EndReason::LineHungUp);
@@ -224,8 +273,90 @@ impl Desk {
         actions.push_back(Action::Ring(seat));
     }
 
+    /// A third is to take part.
+    fn join(&mut self, seat: SeatId, part: Part, actions: &mut VecDeque<Action>) {
+        match &mut self.third {
+            Third::Nobody => {
+                self.third = Third::Ringing(seat.clone(), part);
+                actions.extend([Action::Tell(Told::Busy(seat.clone())), Action::RingGuest(seat)]);
+            }
+            Third::Here(known, how) if *known == seat => {
+                *how = part;
+                self.bridge(actions);
+            }
+            Third::Ringing(known, how) if *known == seat => *how = part,
+            Third::Ringing(..) | Third::Here(..) | Third::Leaving => {}
+        }
+    }
+
+    fn handle_guest(&mut self, event: Guest, actions: &mut VecDeque<Action>) -> Outcome {
+        match (self.third.clone(), event) {
+            (Third::Ringing(seat, part), Guest::Answered(agreed)) => {
+                self.third = Third::Here(seat, part);
+                actions.push_back(Action::ConnectGuest(agreed));
+                self.bridge(actions);
+            }
+            (Third::Here(..), Guest::Settled(agreed)) => actions.push_back(Action::ConnectGuest(agreed)),
+            (Third::Ringing(seat, _), Guest::Refused) | (Third::Here(seat, _), Guest::Ended) => {
+                self.third_left(seat, actions);
+            }
+            (Third::Here(seat, _), Guest::Silent) => {
+                actions.push_back(Action::LetGuestGo);
+                self.third_left(seat, actions);
+            }
+            (Third::Leaving, Guest::PlaceFree) => self.third = Third::Nobody,
+            _ => {}
+        }
+        let deserted = self.stage == Stage::Handed && !matches!(self.third, Third::Here(..));
+        if deserted { Outcome::HangUp(EndReason::LineHungUp) } else { Outcome::GoesOn }
+    }
+
+    fn third_left(&mut self, seat: SeatId, actions: &mut VecDeque<Action>) {
+        self.third = Third::Leaving;
+        actions.extend([Action::FreeGuestPlace, Action::Tell(Told::Free(seat))]);
+        self.bridge(actions);
+    }
+
+    /// Whoever takes part as a third does so no longer.
+    fn part_with_third(&mut self, actions: &mut VecDeque<Action>) {
+        match self.third.clone() {
+            Third::Ringing(seat, _) => {
+                actions.push_back(Action::StopRingingGuest);
+                self.third_left(seat, actions);
+            }
+            Third::Here(seat, _) => {
+                actions.push_back(Action::LetGuestGo);
+                self.third_left(seat, actions);
+            }
+            Third::Nobody | Third::Leaving => {}
+        }
+    }
+
+    /// The operator has left a conference: caller and third go on.
+    fn hand_over(&mut self, actions: &mut VecDeque<Action>) {
+        if let Third::Here(seat, _) = self.third.clone() {
+            if self.background.take().is_some() {
+                actions.push_back(Action::StopPlaying);
+            }
+            actions.extend([Action::FreePlace, Action::Tell(Told::TalkEnded), Action::NoteSeat(seat)]);
+            self.stage = Stage::Handed;
+            self.bridge(actions);
+        }
+    }
+
+    fn bridge(&self, actions: &mut VecDeque<Action>) {
+        let guest = if let Third::Here(_, part) = &self.third { Some(*part) } else { None };
+        let (talk, operator) = match &self.stage {
+            Stage::Talking { hold, .. } => (!hold.is_on(), true),
+            Stage::Handed => (true, false),
+            _ => return,
+        };
+        actions.push_back(Action::Bridge(Bridge { talk, operator, guest }));
+    }
+
     /// The seat's part is over before it began: the caller waits for the next one.
     fn wait_on(&mut self, actions: &mut VecDeque<Action>) {
+        self.part_with_third(actions);
         self.stage = Stage::Clearing(None);
         actions.push_back(Action::FreePlace);
         self.set_background(Announcement::Music, actions);
@@ -263,7 +394,7 @@ impl Desk {
 
     /// The operator puts the caller on hold, or comes back.
     fn hold(&mut self, held: bool, actions: &mut VecDeque<Action>) {
-        actions.push_back(Action::Bridge(!held));
+        self.bridge(actions);
         if held {
             self.say(Announcement::Hold, actions);
             self.set_background(Announcement::Music, actions);

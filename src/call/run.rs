@@ -12,7 +12,7 @@ use tracing::{Span, debug, error, info, warn};
 use super::{
     announcement::Announcement,
     core::{Action, Call, Event},
-    desk::{self, Told},
+    desk::{self, Bridge, Guest, Told},
     ledger::{self, NOTES, Note, Presence},
     line::{Parts, Spoken},
     quality,
@@ -34,7 +34,7 @@ use crate::{
         sdp::{Agreed, Codec, Forked, Suite},
     },
     store::{CallRow, StoredRecording},
-    switchboard::{Entry, ORDERS, Order},
+    switchboard::{Entry, ORDERS, Order, Part},
 };
 
 /// How long sealing may take: hashing and storing the longest recording takes seconds.
@@ -77,6 +77,7 @@ pub(super) async fn call(
         phases: Phases::begin(parts.clock.instant()),
         notes,
         seat: Telephone::default(),
+        guest: Telephone::default(),
         orders: None,
         spoken: parts.prompts.now(),
         parts: parts.clone(),
@@ -102,6 +103,8 @@ struct Runner {
     phases: Phases,
     notes: mpsc::Sender<Note>,
     seat: Telephone,
+    /// Of a third.
+    guest: Telephone,
     /// From the switchboard, while the call is in its care.
     orders: Option<mpsc::Receiver<Order>>,
 }
@@ -137,6 +140,7 @@ impl Runner {
                 event = next(&mut self.answered) => self.of_leg(event).await,
                 Some(event) = media.recv() => self.of_media(event),
                 event = self.seat.event(&self.parts.phones.registrar) => Some(Event::Desk(event)),
+                event = self.guest.event(&self.parts.phones.registrar) => self.of_guest(event),
                 order = order(&mut self.orders) => Some(Event::Desk(of_order(order))),
                 () = stop.cancelled(), if !asked => {
                     asked = true;
@@ -174,6 +178,22 @@ impl Runner {
         }
     }
 
+    fn of_guest(&mut self, event: desk::Event) -> Option<Event> {
+        let event = match event {
+            desk::Event::Answered(agreed) => Guest::Answered(agreed),
+            desk::Event::Refused(_) => Guest::Refused,
+            desk::Event::Settled(agreed) => Guest::Settled(agreed),
+            desk::Event::Ended(_) => Guest::Ended,
+            // Whoever is a guest passes nobody on.
+            desk::Event::Referred { .. } => {
+                self.guest.report_transfer(false);
+                return None;
+            }
+            _ => return None,
+        };
+        Some(Event::Desk(desk::Event::Guest(event)))
+    }
+
     fn of_media(&mut self, event: MediaEvent) -> Option<Event> {
         match event {
             MediaEvent::FirstPacket { party: Party::CALLER, .. } => {
@@ -188,7 +208,9 @@ impl Runner {
                 Announcement::from_name(&name).map(Event::Said)
             }
             MediaEvent::Silent { party: Party::CALLER, .. } => Some(Event::Silent),
+            MediaEvent::Silent { party: Party::GUEST, .. } => Some(Event::Desk(desk::Event::Guest(Guest::Silent))),
             MediaEvent::Silent { .. } => Some(Event::Desk(desk::Event::Silent)),
+            MediaEvent::Left { party: Party::GUEST, .. } => Some(Event::Desk(desk::Event::Guest(Guest::PlaceFree))),
             MediaEvent::Left { .. } => Some(Event::Desk(desk::Event::PlaceFree)),
             MediaEvent::FirstPacket { .. } | MediaEvent::PromptEnded { .. } => None,
             MediaEvent::Closed { stats, .. } => {
@@ -291,7 +313,7 @@ impl Runner {
                 self.parts.switchboard.tell(acd::Event::Left { call: self.facts.call }).await;
                 None
             }
-            Action::Ring(seat) => self.ring(&seat).map(Event::Desk),
+            Action::Ring(seat) => self.ring(&seat, Party::OPERATOR).map(Event::Desk),
             Action::StopRinging => {
                 self.seat.stop_ringing();
                 None
@@ -300,13 +322,32 @@ impl Runner {
                 let asked = self.command(MediaCommand::Leave(Party::OPERATOR));
                 (!asked).then_some(Event::Desk(desk::Event::PlaceFree))
             }
+            Action::RingGuest(seat) => {
+                let refused = self.ring(&seat, Party::GUEST);
+                refused.map(|_| Event::Desk(desk::Event::Guest(Guest::Refused)))
+            }
+            Action::StopRingingGuest => {
+                self.guest.stop_ringing();
+                None
+            }
+            Action::FreeGuestPlace => {
+                let asked = self.command(MediaCommand::Leave(Party::GUEST));
+                (!asked).then_some(Event::Desk(desk::Event::Guest(Guest::PlaceFree)))
+            }
+            Action::ConnectGuest(agreed) => {
+                self.command(MediaCommand::Connect(Party::GUEST, remote(&agreed)));
+                None
+            }
+            Action::LetGuestGo => {
+                self.guest.let_go();
+                None
+            }
             Action::ConnectSeat(agreed) => {
                 self.command(MediaCommand::Connect(Party::OPERATOR, remote(&agreed)));
                 None
             }
-            Action::Bridge(on) => {
-                for (hearer, speaker) in [(Party::CALLER, Party::OPERATOR), (Party::OPERATOR, Party::CALLER)] {
-                    let voices = if on { Voices::of(speaker) } else { Voices::NOBODY };
+            Action::Bridge(bridge) => {
+                for (hearer, voices) in voices(bridge) {
                     self.command(MediaCommand::Hear(hearer, voices));
                 }
                 None
@@ -365,9 +406,9 @@ impl Runner {
     /// Rings a seat.
     ///
     /// * returns — what comes of it at once: nothing if it rings.
-    fn ring(&mut self, seat: &SeatId) -> Option<desk::Event> {
+    fn ring(&mut self, seat: &SeatId, party: Party) -> Option<desk::Event> {
         let (call, who) = (self.facts.call, format!("seat:{seat}"));
-        let media = match self.parts.media.join(call, Party::OPERATOR, &who) {
+        let media = match self.parts.media.join(call, party, &who) {
             Ok(media) => media,
             Err(error) => {
                 warn!(call.id = %call, %seat, %error, "a seat cannot be heard, so it is not rung");
@@ -375,7 +416,8 @@ impl Runner {
             }
         };
         let shown = (self.facts.caller.clone(), self.facts.called.clone());
-        let rings = self.seat.ring(&self.parts.phones, seat, shown, media);
+        let telephone = if party == Party::GUEST { &mut self.guest } else { &mut self.seat };
+        let rings = telephone.ring(&self.parts.phones, seat, shown, media);
         (!rings).then_some(desk::Event::Refused(404))
     }
 
@@ -387,6 +429,8 @@ impl Runner {
                 Told::Answered(seat) => acd::Event::Answered { call, seat },
                 Told::Refused(seat, how) => acd::Event::Refused { call, seat, how },
                 Told::TalkEnded => acd::Event::TalkEnded { call },
+                Told::Busy(seat) => acd::Event::SeatBusy { seat },
+                Told::Free(seat) => acd::Event::SeatFree { seat },
             })
             .await;
     }
@@ -518,6 +562,19 @@ impl Runner {
             metrics::counter!("hotline_rtp_packets_total", "fate" => fate).increment(packets);
         }
     }
+}
+
+/// Who hears whom, those first who are there.
+fn voices(Bridge { talk, operator, guest }: Bridge) -> impl Iterator<Item = (Party, Voices)> {
+    let nobody = Voices::NOBODY;
+    let add = |voices: Voices, party: Party, so: bool| if so { voices.and(party) } else { voices };
+    let heard_by_caller = matches!(guest, Some(Part::Barge | Part::Conference));
+    let heard_by_operator = heard_by_caller || guest == Some(Part::Whisper);
+    let caller = add(add(nobody, Party::OPERATOR, talk && operator), Party::GUEST, talk && heard_by_caller);
+    let at_seat = add(add(nobody, Party::CALLER, talk), Party::GUEST, heard_by_operator);
+    let third = add(add(nobody, Party::CALLER, talk), Party::OPERATOR, operator);
+    let guest = guest.map(|_| (Party::GUEST, third));
+    [(Party::CALLER, caller)].into_iter().chain(operator.then_some((Party::OPERATOR, at_seat))).chain(guest)
 }
 
 fn remote(agreed: &Agreed) -> RemoteMedia {

@@ -22,7 +22,7 @@ use crate::{
         seat::SeatId,
     },
     store::UserRow,
-    switchboard::{Control, NoControl, Queue, Seat, Switchboard},
+    switchboard::{Control, NoControl, Part, Queue, Seat, Switchboard},
 };
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -174,18 +174,22 @@ async fn queues(State(app): State<App>, _: Who<SeeSeats>) -> Result<Json<Page<Qu
 /// What an action needs beside its name.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct ControlRequest {
-    /// Extension of the seat that is to take the caller; only with `transfer`.
+    /// Extension of the seat that is to take the caller, or to take part; only with `transfer` and `conference`.
     to: Option<String>,
 }
 
 /// Controls a call that is being spoken: of one's own seat, or any for those who lead a shift.
 ///
 /// `hold`: the caller hears music and the operator nothing, whatever the telephone itself does. `resume`: they hear each
-/// other again. `transfer`: the caller is passed on to the seat `to`, which has to be free. `hangup`: the line hangs up;
-/// who leads a shift may do so while the caller still waits.
+/// other again. `transfer`: the caller is passed on to the seat `to`, which has to be free. `conference`: the seat `to` is rung
+/// and takes part, and goes on alone with the caller when the operator leaves. `hangup`: the line hangs up; who leads a shift
+/// may do so while the caller still waits.
+///
+/// For those who lead a shift, at their own seat, which is rung: `listen` hears both, `whisper` is heard by the operator alone
+/// (and not recorded), `barge` by both; one who takes part already changes from one to the other.
 #[utoipa::path(post, path = "/api/v1/calls/{id}/actions/{action}", tag = "calls", request_body = ControlRequest,
     params(("id" = String, Path, format = Uuid, description = "The call"),
-        ("action" = String, Path, description = "`hold`, `resume`, `transfer` or `hangup`")),
+        ("action" = String, Path, description = "`hold`, `resume`, `transfer`, `conference`, `listen`, `whisper`, `barge` or `hangup`")),
     responses((status = 204, description = "It is being done"), (status = 503, description = "This process takes no calls", body = Problem, content_type = "application/problem+json"),
         (status = "default", response = super::docs::AnyProblem)))]
 async fn control(
@@ -195,21 +199,13 @@ async fn control(
     PathAction(action): PathAction,
     Body(request): Body<ControlRequest>,
 ) -> Result<StatusCode, Problem> {
-    let bad = |detail: &str| Kind::BadRequest.because(detail).with("field", "to");
-    let what = match (action.as_str(), request.to.as_deref()) {
-        ("transfer", Some(to)) => Control::Transfer(to.into()),
-        ("transfer", None) => return Err(bad("to: which seat?")),
-        ("hold" | "resume" | "hangup", Some(_)) => return Err(bad("to: only with `transfer`")),
-        ("hold", None) => Control::Hold,
-        ("resume", None) => Control::Resume,
-        ("hangup", None) => Control::HangUp,
-        _ => return Err(Kind::NotFound.because(format!("`{action}` is no action of a call"))),
-    };
-    let line = line(&app)?;
     let leads = leads(&who.user);
-    let by = match &who.user.extension {
+    let own = who.user.extension.as_deref().map(SeatId::from);
+    let what = wanted(&action, request.to.as_deref(), own.clone(), leads)?;
+    let line = line(&app)?;
+    let by = match own {
         _ if leads => None,
-        Some(extension) => Some(SeatId::from(extension.as_str())),
+        Some(own) => Some(own),
         None => return Err(Kind::Forbidden.because("you have no seat")),
     };
     line.control(call, by, what).await.map_err(|error| refused(&error))?;
@@ -217,6 +213,36 @@ async fn control(
         note(&app, &who.user, Action::CallControlled, format!("call:{call}"), json!({ "action": action })).await?;
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What an action means.
+///
+/// * `own` — the seat of whoever asks.
+fn wanted(action: &str, to: Option<&str>, own: Option<SeatId>, leads: bool) -> Result<Control, Problem> {
+    let bad = |detail: &str| Kind::BadRequest.because(detail).with("field", "to");
+    let part = match action {
+        "listen" => Some(Part::Listen),
+        "whisper" => Some(Part::Whisper),
+        "barge" => Some(Part::Barge),
+        _ => None,
+    };
+    match (action, to, part) {
+        ("transfer" | "conference", None, _) => Err(bad("to: which seat?")),
+        ("transfer", Some(to), _) => Ok(Control::Transfer(to.into())),
+        ("conference", Some(to), _) => Ok(Control::Join(to.into(), Part::Conference)),
+        (_, Some(_), Some(_)) | ("hold" | "resume" | "hangup", Some(_), _) => {
+            Err(bad("to: only with `transfer` and `conference`"))
+        }
+        ("hold", None, _) => Ok(Control::Hold),
+        ("resume", None, _) => Ok(Control::Resume),
+        ("hangup", None, _) => Ok(Control::HangUp),
+        (_, None, Some(_)) if !leads => Err(Kind::Forbidden.because("for those who lead a shift")),
+        (_, None, Some(part)) => match own {
+            Some(seat) => Ok(Control::Join(seat, part)),
+            None => Err(Kind::Refused.because("you have no seat that could be rung")),
+        },
+        _ => Err(Kind::NotFound.because(format!("`{action}` is no action of a call"))),
+    }
 }
 
 fn refused(error: &NoControl) -> Problem {

@@ -72,7 +72,22 @@ pub enum Control {
     Resume,
     /// To this seat, or to the next free one if that does not take it.
     Transfer(SeatId),
+    /// A third is rung and takes part; one who does already changes how.
+    Join(SeatId, Part),
     HangUp,
+}
+
+/// How a third takes part in a talk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Hears both and is heard by nobody.
+    Listen,
+    /// Is heard by the operator alone, and not recorded.
+    Whisper,
+    /// All hear each other.
+    Barge,
+    /// The same, asked for by the operator: the talk goes on when the operator leaves.
+    Conference,
 }
 
 /// How a caller comes into the line.
@@ -269,10 +284,17 @@ impl Runner {
             (Some(_), _) => return Err(NoControl::NoTalk),
             (None, _) => return Err(NoControl::NoCall),
         }
-        if let Control::Transfer(to) = &what
-            && !self.acd.seats().any(|seat| seat.seat == to && seat.state == SeatState::Idle)
+        let state = |wanted: &SeatId| self.acd.seats().find(|seat| seat.seat == wanted).map(|seat| seat.state);
+        let free = |seat: &SeatId| match (&what, state(seat)) {
+            (_, Some(SeatState::Idle)) => true,
+            // Whoever leads a shift takes no calls while they do; who takes part already may change how.
+            (Control::Join(..), Some(SeatState::Paused { .. } | SeatState::Talking { call: None })) => true,
+            _ => false,
+        };
+        if let Control::Transfer(seat) | Control::Join(seat, _) = &what
+            && !free(seat)
         {
-            return Err(NoControl::NotFree(to.clone()));
+            return Err(NoControl::NotFree(seat.clone()));
         }
         let orders = self.calls.get(&call).ok_or(NoControl::NoCall)?;
         orders.try_send(Order::Do(what)).map_err(|_| NoControl::Busy)

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const LABELS: &[&str] = &[
     "action",
     "by",
+    "desk",
     "direction",
     "fate",
     "folder",

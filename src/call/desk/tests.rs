@@ -81,7 +81,7 @@ fn a_caller_is_held_until_neither_the_telephone_nor_a_person_wants_it() {
     let held = |walk: &[Event]| {
         let talk = [Event::Ring(seat()), Event::Answered(agreed(true))];
         let (_, actions, _) = play(&[&talk[..], walk].concat());
-        actions.iter().rev().find_map(|it| if let Action::Bridge(on) = it { Some(!on) } else { None })
+        bridged(&actions).map(|bridge| !bridge.talk)
     };
     let (hold, resume) = (Event::Asked(Control::Hold), Event::Asked(Control::Resume));
     assert_eq!(held(&[]), Some(false));
@@ -106,6 +106,80 @@ fn a_caller_who_is_passed_on_asks_for_that_seat_first() {
         let (_, actions, _) = play(&[&talk[..], &[event]].concat());
         assert_eq!(actions.last(), Some(&Action::ReportTransfer(false)));
         assert!(!actions.contains(&Action::LetSeatGo));
+    }
+}
+
+fn third() -> SeatId {
+    "8009".into()
+}
+
+fn join(part: Part) -> Event {
+    Event::Asked(Control::Join(third(), part))
+}
+
+/// The last word on who hears whom.
+fn bridged(actions: &[Action]) -> Option<Bridge> {
+    actions.iter().rev().find_map(|it| if let Action::Bridge(bridge) = it { Some(*bridge) } else { None })
+}
+
+#[test]
+fn a_third_is_rung_once_and_changes_how_it_takes_part() {
+    let talk = [Event::Ring(seat()), Event::Answered(agreed(true)), join(Part::Listen)];
+    let (mut desk, actions, _) = play(&talk);
+    assert!(actions.ends_with(&[Action::Tell(Told::Busy(third())), Action::RingGuest(third())]));
+    let mut actions = VecDeque::new();
+    desk.handle(Event::Guest(Guest::Answered(agreed(true))), &mut actions);
+    for part in [Part::Whisper, Part::Barge, Part::Listen] {
+        desk.handle(join(part), &mut actions);
+        let actions = actions.make_contiguous();
+        assert_eq!(bridged(actions), Some(Bridge { talk: true, operator: true, guest: Some(part) }));
+        assert!(!actions.contains(&Action::RingGuest(third())));
+    }
+    actions.clear();
+    desk.handle(Event::Guest(Guest::Ended), &mut actions);
+    let actions: Vec<_> = actions.into();
+    assert_eq!(bridged(&actions), Some(Bridge { talk: true, operator: true, guest: None }));
+    assert!(actions.contains(&Action::FreeGuestPlace) && actions.contains(&Action::Tell(Told::Free(third()))));
+}
+
+#[test]
+fn an_operator_who_leaves_a_conference_leaves_the_caller_to_the_third() {
+    let conference = [
+        Event::Ring(seat()),
+        Event::Answered(agreed(true)),
+        join(Part::Conference),
+        Event::Guest(Guest::Answered(agreed(true))),
+        Event::Ended(LegEnd::FarHungUp),
+    ];
+    let (mut desk, actions, outcome) = play(&conference);
+    assert_eq!(outcome, Outcome::GoesOn);
+    assert!(actions.contains(&Action::NoteSeat(third())) && !desk.is_waited_at());
+    assert_eq!(bridged(&actions), Some(Bridge { talk: true, operator: false, guest: Some(Part::Conference) }));
+    let outcome = desk.handle(Event::Guest(Guest::Ended), &mut VecDeque::new());
+    assert_eq!(outcome, Outcome::HangUp(EndReason::LineHungUp));
+}
+
+#[test]
+fn whoever_listens_goes_when_the_operator_does() {
+    let talk = [
+        Event::Ring(seat()),
+        Event::Answered(agreed(true)),
+        join(Part::Listen),
+        Event::Guest(Guest::Answered(agreed(true))),
+    ];
+    for (end, waits) in [
+        (Event::Ended(LegEnd::FarHungUp), false),
+        (Event::Silent, true),
+        (Event::Asked(Control::Transfer("8002".into())), true),
+    ] {
+        let (mut desk, mut actions, outcome) = play(&[&talk[..], &[end]].concat());
+        if outcome != Outcome::GoesOn {
+            let mut last = VecDeque::new();
+            desk.quit(&mut last);
+            actions.extend(last);
+        }
+        assert!(actions.contains(&Action::LetGuestGo), "{actions:?}");
+        assert_eq!(desk.is_waited_at(), waits);
     }
 }
 
@@ -162,6 +236,13 @@ fn any_event() -> impl Strategy<Value = Event> {
         E::Asked(Control::Transfer("8002".into())),
         E::Referred { to: "8002".into(), there: true },
         E::Referred { to: "8002".into(), there: false },
+        join(Part::Listen),
+        join(Part::Conference),
+        E::Guest(Guest::Answered(agreed(true))),
+        E::Guest(Guest::Refused),
+        E::Guest(Guest::Ended),
+        E::Guest(Guest::Silent),
+        E::Guest(Guest::PlaceFree),
         E::PlaceFree,
     ])
 }
@@ -176,7 +257,9 @@ proptest! {
         let (mut desk, mut actions) = (Desk::default(), VecDeque::new());
         desk.enter(&mut actions);
         let (mut place_taken, mut ringing, mut talking) = (false, false, false);
-        let mut check = |actions: &mut VecDeque<Action>, ringing: &mut bool, talking: &mut bool| {
+        let (mut third_place, mut third_rings, mut third_talks) = (false, false, false);
+        let mut check = |actions: &mut VecDeque<Action>, ringing: &mut bool, talking: &mut bool,
+                         third_rings: &mut bool, third_talks: &mut bool| {
             for action in actions.drain(..) {
                 match action {
                     Action::Ring(_) => {
@@ -186,6 +269,14 @@ proptest! {
                     Action::StopRinging => *ringing = false,
                     Action::LetSeatGo => *talking = false,
                     Action::FreePlace => place_taken = false,
+                    Action::RingGuest(_) => {
+                        prop_assert!(!third_place && !*third_rings && !*third_talks);
+                        (third_place, *third_rings) = (true, true);
+                    }
+                    Action::StopRingingGuest => *third_rings = false,
+                    Action::LetGuestGo => *third_talks = false,
+                    Action::FreeGuestPlace => third_place = false,
+                    Action::ConnectGuest(_) => prop_assert!(*third_talks && third_place),
                     Action::ConnectSeat(_) => prop_assert!(*talking && place_taken),
                     _ => {}
                 }
@@ -198,6 +289,12 @@ proptest! {
                 Event::Answered(_) if ringing => (ringing, talking) = (false, true),
                 Event::Refused(_) if ringing => ringing = false,
                 Event::Ended(_) if talking => talking = false,
+                Event::Guest(Guest::Answered(_)) if third_rings => (third_rings, third_talks) = (false, true),
+                Event::Guest(Guest::Refused) if third_rings => third_rings = false,
+                Event::Guest(Guest::Ended) if third_talks => third_talks = false,
+                Event::Guest(Guest::Silent) if third_talks => {}
+                Event::Guest(Guest::PlaceFree) => {}
+                Event::Guest(_) => continue,
                 Event::Settled(_) | Event::Silent | Event::Referred { .. } if talking => {}
                 Event::Answered(_)
                 | Event::Refused(_)
@@ -208,14 +305,14 @@ proptest! {
                 _ => {}
             }
             let outcome = desk.handle(event, &mut actions);
-            check(&mut actions, &mut ringing, &mut talking)?;
+            check(&mut actions, &mut ringing, &mut talking, &mut third_rings, &mut third_talks)?;
             if outcome != Outcome::GoesOn {
                 break;
             }
         }
         desk.quit(&mut actions);
-        check(&mut actions, &mut ringing, &mut talking)?;
-        prop_assert!(!ringing && !talking);
+        check(&mut actions, &mut ringing, &mut talking, &mut third_rings, &mut third_talks)?;
+        prop_assert!(!ringing && !talking && !third_rings && !third_talks);
         desk.quit(&mut actions);
         prop_assert!(actions.is_empty());
     }

@@ -11,7 +11,7 @@ use crate::{
     domain::ha1::Ha1,
     sip::{Away, Secrets},
     store::CallbackKind,
-    switchboard::Control,
+    switchboard::{Control, Part},
 };
 
 const SECRET: &str = "4a0f-right";
@@ -19,6 +19,7 @@ const SECRET: &str = "4a0f-right";
 const CALLER: f64 = 500.0;
 const OPERATOR: f64 = 700.0;
 const COLLEAGUE: f64 = 900.0;
+const THIRD: f64 = 1_500.0;
 /// What is played to who waits, Hz.
 const MUSIC: f64 = 1_100.0;
 const RINGBACK: f64 = 1_300.0;
@@ -261,6 +262,48 @@ async fn a_talk_is_held_resumed_and_ended_by_request() {
     assert_eq!((tones(&call.heard), call.ended_by), (vec!["caller"], EndedBy::Far));
     assert_eq!(house.ended().await.end_reason, Some(EndReason::LineHungUp));
     house.close().await;
+}
+
+/// Which voices there are in the last second.
+fn voices(pcm: &[i16]) -> Vec<&'static str> {
+    let last = &pcm[pcm.len().saturating_sub(RATE)..];
+    let known = [("caller", CALLER), ("operator", OPERATOR), ("third", THIRD)];
+    known.into_iter().filter(|(_, hertz)| tone_share(last, *hertz) > 0.2).map(|(name, _)| name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_third_listens_whispers_barges_in_and_goes_on_when_the_operator_leaves_a_conference() {
+    for (part, caller_hears, operator_hears, recorded) in [
+        (Part::Listen, vec!["operator"], vec!["caller"], vec!["operator"]),
+        (Part::Whisper, vec!["operator"], vec!["caller", "third"], vec!["operator"]),
+        (Part::Barge, vec!["operator", "third"], vec!["caller", "third"], vec!["operator", "third"]),
+        (Part::Conference, vec!["third"], vec!["caller", "third"], vec!["third"]),
+    ] {
+        let (house, _prompts) = house(Duration::from_secs(20)).await;
+        let leaves = (part == Part::Conference).then_some(Duration::from_secs(4));
+        let mut seat = house.seat("8001", |spec| spec.hang_up_after = leaves).await;
+        let phone = tokio::spawn(dial(house.citizen(Duration::from_secs(8))));
+        assert!(timeout(PATIENCE, seat.wait_for(SeatState::Talking)).await.expect("in time"));
+        let mut third = house.seat("8009", |spec| spec.play = tone(THIRD, 8_000.0, 600 * RATE)).await;
+        let call = until(async || house.store.calls(None, 1).await.expect("the books").pop()).await.id;
+        let control = Control::Join("8009".into(), part);
+        until(async || house.switchboard.control(call, None, control.clone()).await.ok()).await;
+        let report = phone.await.expect("the phone works");
+        let [operator, third] = [seat.next_call().await, third.next_call().await].map(|it| it.expect("a call"));
+        assert_eq!(voices(&report.heard), caller_hears, "{part:?}: the caller");
+        assert_eq!(voices(&operator.heard), operator_hears, "{part:?}: the operator");
+        let third_hears = if part == Part::Conference { vec!["caller"] } else { vec!["caller", "operator"] };
+        assert_eq!(voices(&third.heard), third_hears, "{part:?}: the third");
+        let row = house.ended().await;
+        assert_eq!(row.end_reason, Some(EndReason::CallerHungUp));
+        assert_eq!(row.seat.as_deref(), Some(if part == Part::Conference { "8009" } else { "8001" }));
+        let sidecar = house.archive.stored(row.id).await.expect("the archive").expect("a sidecar");
+        let (left, right) = house.recording(&sidecar.key).await;
+        // The end of the call is silence on its way to us.
+        assert_eq!(voices(&left[..left.len() - RATE / 4]), ["caller"], "{part:?}");
+        assert_eq!(voices(&right[..right.len() - RATE / 4]), recorded, "{part:?}");
+        house.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     acd::{Event, Skills},
     domain::seat::SeatId,
-    switchboard::{Control, Entry, ORDERS, Order},
+    switchboard::{Control, Entry, ORDERS, Order, Part},
 };
 
 impl House {
@@ -116,7 +116,13 @@ async fn a_talk_is_controlled_by_its_own_seat_and_by_whoever_leads() {
         assert_eq!(act(action, &own, body).await.status, StatusCode::NO_CONTENT, "{action}");
         assert_eq!(orders.recv().await, Some(Order::Do(control)));
     }
+    assert_eq!(act("listen", &own, json!({})).await.status, StatusCode::FORBIDDEN);
+    let conference = act("conference", &own, json!({ "to": "8002" })).await;
+    assert_eq!(conference.status, StatusCode::NO_CONTENT);
+    assert_eq!(orders.recv().await, Some(Order::Do(Control::Join("8002".into(), Part::Conference))));
     let leader = house.token(Role::ShiftLeader).await;
+    let seatless = act("barge", &leader, json!({})).await;
+    assert_eq!((seatless.status, seatless.problem().as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "refused"));
     assert_eq!(act("hangup", &leader, json!({})).await.status, StatusCode::NO_CONTENT);
     assert_eq!(orders.recv().await, Some(Order::Do(Control::HangUp)));
 }
