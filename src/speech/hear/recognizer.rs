@@ -111,7 +111,9 @@ impl Recognizer {
                 let open = found.drain(settled..).next().map(|span| span.start_ms.saturating_sub(MARGIN_MS));
                 let last = found.last().map_or(0, |span| span.end_ms);
                 // Whoever begins to speak just now is heard from the beginning.
-                *until = from + open.unwrap_or(side.length_ms().saturating_sub(PAUSE_MS)).max(last);
+                let next = open.unwrap_or(side.length_ms().saturating_sub(PAUSE_MS)).max(last);
+                // In whole frames of the detector, so that it sees what it sees when it hears the whole.
+                *until = (from + next) / FRAME_MS * FRAME_MS;
             }
             for mut heard in self.read_spans(channel, &side, &found, &mut upsampler, progress)? {
                 (heard.start_ms, heard.end_ms) = (heard.start_ms + from, heard.end_ms + from);
