@@ -45,6 +45,8 @@ pub struct Shard {
     poller: Poller,
     /// Slots are used again; a token is slot * 8, plus 2 for each pair before it, plus 1 for RTCP.
     slots: Vec<Option<Slot>>,
+    /// Whose turn it is of those without packets.
+    turn: usize,
     calls: HashMap<CallId, usize>,
     batch: Batch,
     ready: Vec<u64>,
@@ -54,6 +56,8 @@ struct Slot {
     carried: Carried,
     /// By party; of a fork the caller's and the operator's.
     pairs: [Option<Pair>; Party::MOST],
+    /// Something came for it in this tick.
+    touched: bool,
 }
 
 impl Carried {
@@ -121,6 +125,9 @@ impl Shard {
     const MESSAGES: usize = 256;
     /// Batches per socket and tick: a flood on one port does not starve the others.
     const BATCHES: usize = 16;
+    /// Ticks until a call without packets has its turn, 10 ms: time alone brings announcements and reports, which leave every
+    /// 20 ms at most.
+    const TURNS: usize = 5;
     /// A kernel time stamp is believed up to this age; wall time may be set meanwhile.
     const OLDEST: Duration = Duration::from_secs(2);
 
@@ -131,6 +138,7 @@ impl Shard {
             events,
             poller: Poller::new()?,
             slots: Vec::new(),
+            turn: 0,
             calls: HashMap::new(),
             batch: Batch::new(),
             ready: Vec::with_capacity(256),
@@ -185,7 +193,7 @@ impl Shard {
             self.watch(index, party, &pair, call);
             *place = Some(pair);
         }
-        self.slots[index] = Some(Slot { carried, pairs: places });
+        self.slots[index] = Some(Slot { carried, pairs: places, touched: true });
         self.calls.insert(call, index);
     }
 
@@ -201,7 +209,7 @@ impl Shard {
     fn join(&mut self, call: CallId, party: Party, leg: Leg, pair: Pair) {
         let Some(&index) = self.calls.get(&call) else { return };
         self.watch(index, party, &pair, call);
-        if let Some(Slot { carried: Carried::Talk(talk), pairs }) = &mut self.slots[index] {
+        if let Some(Slot { carried: Carried::Talk(talk), pairs, .. }) = &mut self.slots[index] {
             talk.join(party, leg);
             pairs[party.index()] = Some(pair);
         }
@@ -209,7 +217,7 @@ impl Shard {
 
     fn leave(&mut self, call: CallId, party: Party, at: Instant) {
         let Some(&index) = self.calls.get(&call) else { return };
-        let Some(Slot { carried: Carried::Talk(talk), pairs }) = &mut self.slots[index] else { return };
+        let Some(Slot { carried: Carried::Talk(talk), pairs, .. }) = &mut self.slots[index] else { return };
         if let (Some(pair), Some(out)) = (&pairs[party.index()], talk.poll_farewell(party, at)) {
             // A goodbye that is lost is missed by nobody.
             let _ = send(pair, &out);
@@ -228,7 +236,8 @@ impl Shard {
         if closing {
             self.drain(index);
         }
-        let Some(Slot { carried, pairs }) = &mut self.slots[index] else { return };
+        let Some(Slot { carried, pairs, touched }) = &mut self.slots[index] else { return };
+        *touched = true;
         carried.handle_command(command, at, self.clock.now());
         tell(&self.events, carried);
         if closing {
@@ -260,7 +269,8 @@ impl Shard {
 
     fn receive_from(&mut self, token: u64) {
         let index = usize::try_from(token / PER_SLOT).unwrap_or(usize::MAX);
-        let Some(Some(Slot { carried, pairs })) = self.slots.get_mut(index) else { return };
+        let Some(Some(Slot { carried, pairs, touched })) = self.slots.get_mut(index) else { return };
+        *touched = true;
         let (place, rtcp) = (token % PER_SLOT / 2, token % 2 == 1);
         let Some((party, Some(pair))) = Party::all().zip(pairs).find(|(party, _)| u64::from(party.0) == place) else {
             return;
@@ -282,7 +292,12 @@ impl Shard {
 
     fn send(&mut self) {
         let now = self.clock.instant();
-        for Slot { carried, pairs } in self.slots.iter_mut().flatten() {
+        self.turn = (self.turn + 1) % Self::TURNS;
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let Some(Slot { carried, pairs, touched }) = slot else { continue };
+            if !std::mem::take(touched) && index % Self::TURNS != self.turn {
+                continue;
+            }
             carried.handle_timeout(now);
             transmit(carried, pairs, now);
             tell(&self.events, carried);

@@ -285,10 +285,10 @@ impl Runner {
             (None, _) => return Err(NoControl::NoCall),
         }
         let state = |wanted: &SeatId| self.acd.seats().find(|seat| seat.seat == wanted).map(|seat| seat.state);
-        let free = |seat: &SeatId| match (&what, state(seat)) {
-            (_, Some(SeatState::Idle)) => true,
+        let free = |seat: &SeatId| match state(seat) {
+            Some(SeatState::Idle) => true,
             // Whoever leads a shift takes no calls while they do; who takes part already may change how.
-            (Control::Join(..), Some(SeatState::Paused { .. } | SeatState::Talking { call: None })) => true,
+            Some(SeatState::Paused { .. } | SeatState::Talking { call: None }) => matches!(what, Control::Join(..)),
             _ => false,
         };
         if let Control::Transfer(seat) | Control::Join(seat, _) = &what

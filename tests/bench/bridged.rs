@@ -390,8 +390,10 @@ impl Relay {
         keys.extend(tags);
         // A dictionary has its keys in order.
         keys.sort_unstable();
-        let body: String =
-            keys.iter().flat_map(|(key, value)| [key, value]).map(|text| format!("{}:{text}", text.len())).collect();
+        let body = keys.iter().flat_map(|(key, value)| [*key, *value]).fold(String::new(), |body, text| {
+            // A text has its length before it.
+            body + &text.len().to_string() + ":" + text
+        });
         let answer = self.ask(&format!("d{body}e")).expect("rtpengine answers");
         let port = answer.split("m=audio ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
         SocketAddr::from(([127, 0, 0, 1], port.unwrap_or_else(|| panic!("no port in {answer}"))))

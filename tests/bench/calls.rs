@@ -1,6 +1,11 @@
 //! What a recorded call costs, how fast a call is answered, and how soon after it there is a draft.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use hotline::clock::Clock;
 use sip_test::{
@@ -114,6 +119,70 @@ pub async fn draft() {
         took[TIMES - 1],
         took[TIMES / 2] / cold
     );
+}
+
+/// From the end of an utterance to its words, while the call goes on, against words that come when it is over.
+pub async fn live() {
+    let ours = words_of("true").await;
+    let theirs = words_of("false").await;
+    let at = |of: &[f64], share: usize| of[(of.len() - 1) * share / 100];
+    println!(
+        "words after the end of an utterance, one live call, {} utterances, s: p50 {:.2} p95 {:.2}  heard after the call: p50 {:.2} p95 {:.2}  ratio {:.3}",
+        ours.len(),
+        at(&ours, 50),
+        at(&ours, 95),
+        at(&theirs, 50),
+        at(&theirs, 95),
+        at(&ours, 50) / at(&theirs, 50)
+    );
+}
+
+/// Seconds from the end of each utterance of some sample calls, one after another, to its words; in order of length.
+async fn words_of(live: &str) -> Vec<f64> {
+    let house = House::with(&[("SPEECH__LIVE", live)]);
+    let clock = Clock::system();
+    let mut lags = Vec::new();
+    for name in ["s01", "s02", "s03", "s05", "s06"] {
+        let file = format!("tests/calls/{name}.wav");
+        let words = audio::read(file.as_ref(), Side::Left).expect("a sample call");
+        let answered = Arc::new(OnceLock::new());
+        let from = format!("13900080{name}").replace('s', "0");
+        let mut spec = house.citizen(&from).playing(words);
+        spec.answered = Some(Arc::clone(&answered));
+        // The last words have their pause too.
+        spec.hang_up_after = Some(Duration::from_secs(36));
+        let phone = tokio::spawn(sip_test::call(spec));
+        let tail = &from[from.len() - 4..];
+        let call = house
+            .until("call", async || {
+                let calls = house.get("/api/v1/calls").await;
+                let of = calls["items"]
+                    .as_array()?
+                    .iter()
+                    .find(|it| it["caller"].as_str().is_some_and(|it| it.ends_with(tail)))?;
+                of["id"].as_str().map(str::to_owned)
+            })
+            .await;
+        let mut seen = 0;
+        loop {
+            let transcript = house.get(&format!("/api/v1/calls/{call}/transcript")).await;
+            let said = transcript["utterances"].as_array().expect("utterances").clone();
+            let since =
+                answered.get().map_or(0.0, |answered: &std::time::Instant| (clock.instant() - *answered).as_secs_f64());
+            for utterance in said.iter().skip(seen) {
+                let end = utterance["end_ms"].as_f64().expect("milliseconds") / 1e3;
+                lags.push(since - end);
+            }
+            seen = seen.max(said.len());
+            if transcript["final"] == true {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        phone.await.expect("the phone runs").expect("a call");
+    }
+    lags.sort_by(f64::total_cmp);
+    lags
 }
 
 struct Cost {

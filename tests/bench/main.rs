@@ -39,6 +39,9 @@ fn main() {
     if wanted("setup") {
         tokio::runtime::Runtime::new().expect("a runtime").block_on(calls::set_up());
     }
+    if wanted("live") {
+        tokio::runtime::Runtime::new().expect("a runtime").block_on(calls::live());
+    }
     if wanted("draft") {
         tokio::runtime::Runtime::new().expect("a runtime").block_on(calls::draft());
     }

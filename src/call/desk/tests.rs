@@ -293,10 +293,10 @@ proptest! {
                 Event::Guest(Guest::Refused) if third_rings => third_rings = false,
                 Event::Guest(Guest::Ended) if third_talks => third_talks = false,
                 Event::Guest(Guest::Silent) if third_talks => {}
-                Event::Guest(Guest::PlaceFree) => {}
-                Event::Guest(_) => continue,
                 Event::Settled(_) | Event::Silent | Event::Referred { .. } if talking => {}
-                Event::Answered(_)
+                Event::Guest(Guest::PlaceFree) => {}
+                Event::Guest(_)
+                | Event::Answered(_)
                 | Event::Refused(_)
                 | Event::Ended(_)
                 | Event::Settled(_)

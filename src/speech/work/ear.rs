@@ -93,7 +93,9 @@ mod tests {
 
     fn after(pieces: &[(usize, i16)]) -> Ear {
         let mut ear = Ear::default();
-        pieces.iter().for_each(|(ms, level)| ear.take(0, &sound(*ms, *level)));
+        for (ms, level) in pieces {
+            ear.take(0, &sound(*ms, *level));
+        }
         ear
     }
 
