@@ -3,7 +3,7 @@
 //!
 //! [`core`] decides, as a pure state machine, and [`desk`] within it about operators; [`line`] carries out and reports
 //! back. The line itself answers: it plays `welcome`, records both sides, and asks the [`crate::switchboard`] for an operator,
-//! whose telephone [`seat`] rings; the media plane passes on what one side says to the other. Where nobody sits the caller
+//! whose telephone `seat` rings; the media plane passes on what one side says to the other. Where nobody sits the caller
 //! speaks to the recording alone. It ends with BYE, silence or the longest allowed time, which is announced with `goodbye`.
 //! A call that a switch forks to us is recorded without a word. A database that is away stops nothing: the sealed recording and its sidecar are the truth.
 

@@ -48,7 +48,7 @@ async fn words_of_both_sides_and_the_fields_they_fill_are_there_while_the_caller
     let mut spec = house.citizen("13806352219").playing(side("tests/calls/s01.wav", Side::Left));
     spec.lead_in = welcome();
     // They go on being connected after their last word, so that it is heard in the call too.
-    spec.hang_up_after = Some(Duration::from_secs(60));
+    spec.hang_up_after = Some(Duration::from_mins(1));
     let phone = tokio::spawn(sip_test::call(spec));
     let call = house
         .until("call", async || {
