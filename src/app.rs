@@ -348,7 +348,10 @@ impl Builder {
         let plan = Plan::of(&self.settings.acd, &self.settings.line.numbers);
         let (switchboard, runner) = Switchboard::new(plan.clone(), self.clock.clone());
         let stopping = self.lifecycle.stopping();
-        self.lifecycle.spawn("seats", seats::presence_loop(registrar, switchboard.clone(), stopping.clone()));
+        self.lifecycle
+            .spawn("seats", seats::presence_loop(registrar, self.store.clone(), switchboard.clone(), stopping.clone()));
+        let turns = seats::turns_loop(self.store.clone(), switchboard.clone(), self.clock.clone(), stopping.clone());
+        self.lifecycle.spawn("turns", turns);
         let (cases, clock) = (self.cases.clone(), self.clock.clone());
         let hours = seats::hours_loop(plan, cases, switchboard.clone(), clock, stopping.clone());
         self.lifecycle.spawn("hours", hours);

@@ -1,6 +1,9 @@
 //! Joins the operators' telephones, the switchboard and those who watch it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +19,9 @@ use crate::{
     users::Seats,
 };
 
-/// How often the hours of the desks are looked at.
+/// How often it is looked up who has learnt something.
+const SKILLS: Duration = Duration::from_secs(5);
+/// How often the hours of the desks and the rota are looked at.
 const HOURS: Duration = Duration::from_secs(5);
 
 #[async_trait::async_trait]
@@ -30,17 +35,30 @@ impl Secrets for Seats {
     }
 }
 
-/// Tells the switchboard whose telephones are there.
-pub(super) async fn presence_loop(registrar: Registrar, switchboard: Switchboard, stopping: CancellationToken) {
+/// Tells the switchboard whose telephones are there, and what those are good at whose they are.
+pub(super) async fn presence_loop(
+    registrar: Registrar,
+    store: Store,
+    switchboard: Switchboard,
+    stopping: CancellationToken,
+) {
     let mut changes = registrar.changes();
-    let mut present = BTreeSet::new();
+    let mut present: BTreeMap<String, Skills> = BTreeMap::new();
+    let mut skills = HashMap::new();
     loop {
         changes.mark_unchanged();
-        let now = registrar.registered();
-        for seat in now.difference(&present) {
-            switchboard.tell(Event::SeatPresent { seat: seat.as_str().into(), skills: Skills::new() }).await;
+        match store.skills().await {
+            Ok(known) => skills = known.into_iter().collect(),
+            Err(error) => tracing::debug!(%error, "skills cannot be looked up; they stay as they were"),
         }
-        for seat in present.difference(&now) {
+        let registered = registrar.registered();
+        let of =
+            |seat: &String| skills.get(seat).into_iter().flatten().map(|name: &String| name.as_str().into()).collect();
+        let now: BTreeMap<String, Skills> = registered.into_iter().map(|seat| (seat.clone(), of(&seat))).collect();
+        for (seat, skills) in now.iter().filter(|(seat, skills)| present.get(*seat) != Some(skills)) {
+            switchboard.tell(Event::SeatPresent { seat: seat.as_str().into(), skills: skills.clone() }).await;
+        }
+        for seat in present.keys().filter(|seat| !now.contains_key(*seat)) {
             switchboard.tell(Event::SeatAbsent { seat: seat.as_str().into() }).await;
         }
         present = now;
@@ -50,6 +68,21 @@ pub(super) async fn presence_loop(registrar: Registrar, switchboard: Switchboard
                     return stopping.cancelled().await;
                 }
             }
+            () = tokio::time::sleep(SKILLS) => {}
+            () = stopping.cancelled() => return,
+        }
+    }
+}
+
+/// Tells the switchboard at which seats those officials sit whose turn it is.
+pub(super) async fn turns_loop(store: Store, switchboard: Switchboard, clock: Clock, stopping: CancellationToken) {
+    loop {
+        match store.seats_on_turn(clock.now()).await {
+            Ok(seats) => switchboard.prefer(seats).await,
+            Err(error) => tracing::debug!(%error, "the rota cannot be looked up; turns stay as they were"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HOURS) => {}
             () = stopping.cancelled() => return,
         }
     }

@@ -15,6 +15,7 @@ mod model;
 mod openapi;
 mod progress;
 mod recover;
+mod rota;
 mod serve;
 mod transcribe;
 mod user;
@@ -92,6 +93,9 @@ enum Command {
     Recover,
     /// Puts a backup into an empty database, on either kind, and proves it.
     Restore(backup::RestoreCommand),
+    /// Shows the officials' rota and puts a day of it into force.
+    #[command(subcommand)]
+    Rota(rota::Command),
     /// Runs the line: SIP, media, recording, hearing, drafting, API.
     Serve(serve::Serve),
     /// Hears a recording.
@@ -143,6 +147,7 @@ pub fn run() -> ExitCode {
         Command::Audit(command) => audit::run(&cli, command),
         Command::Backup(command) => backup::make(&cli, command),
         Command::Calendar(command) => calendar::run(&cli, command),
+        Command::Rota(command) => rota::run(&cli, command),
         Command::Cases(command) => cases::run(&cli, command),
         Command::Classify(command) => classify::run(&cli, command),
         Command::Config(command) => config::run(&cli, command),

@@ -18,6 +18,7 @@ pub mod number;
 pub mod quality;
 pub mod retention;
 pub mod role;
+pub mod rota;
 pub mod seat;
 pub mod time;
 pub mod transcript;

@@ -20,7 +20,7 @@ use crate::{
     domain::{
         audit::Action,
         call::{Direction, EndReason, Origin, RecordingState},
-        ids::{CallId, CaseId},
+        ids::{CallId, CaseId, UserId},
         mask,
         quality::Quality,
         transcript::Transcript,
@@ -52,6 +52,9 @@ pub(super) struct CallView {
     origin: Origin,
     /// Extension that took it; null while the line answers by itself.
     seat: Option<String>,
+    /// The official who sat there when it was taken.
+    #[schema(value_type = Option<String>, format = Uuid)]
+    official: Option<UserId>,
     /// What the switch calls it that forked it to the line; null for others.
     session_id: Option<String>,
     #[schema(value_type = String, format = DateTime)]
@@ -81,6 +84,7 @@ impl CallView {
             called: call.called,
             origin: call.origin,
             seat: call.seat,
+            official: call.official,
             session_id: call.session_id,
             started: Moment(call.started),
             answered: call.answered.map(Moment),

@@ -39,7 +39,7 @@ macro_rules! needs {
 
 needs! {
     OwnAccount SeeCity SetCalendar SeeCalls HearCalls HoldCalls RevealCalls SeeCases MoveCases OpenCases RevealCases
-    SeeSeats SetSeats ControlCalls
+    SeeSeats SetSeats SetRota SignIn ControlCalls
     SeeCallbacks SeeCorrections SeeUsers KeepUsers GrantRoles RecoverTotp SeeAudit SeeEvents
 }
 

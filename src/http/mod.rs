@@ -26,6 +26,7 @@ mod origin;
 mod problem;
 mod recordings;
 mod rights;
+mod rota;
 mod seats;
 mod serve;
 mod sessions;
@@ -169,7 +170,8 @@ fn api() -> OpenApiRouter<App> {
         .merge(me::routes())
         .merge(users::routes())
         .merge(insight::routes())
-        .merge(seats::routes());
+        .merge(seats::routes())
+        .merge(rota::routes());
     docs::empty_fields(router.get_openapi_mut());
     router
 }

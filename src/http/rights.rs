@@ -29,6 +29,10 @@ pub enum Right {
     SeeSeats,
     /// Pauses one's own seat and makes it ready; whoever leads a shift, any seat.
     SetSeats,
+    /// Writes the officials' rota.
+    SetRota,
+    /// Signs in at a seat as an official.
+    SignIn,
     /// Holds, passes on and ends the calls of one's own seat; whoever leads a shift, any call.
     ControlCalls,
     /// Cases; which of them, the case itself decides.
@@ -58,7 +62,7 @@ pub enum Right {
 }
 
 /// One line a right: what has to be visible first, and who has it.
-const TABLE: [(Right, Option<Right>, &[Role]); 22] = [
+const TABLE: [(Right, Option<Right>, &[Role]); 24] = [
     (Right::OwnAccount, None, EVERYBODY),
     (Right::SeeCity, None, EVERYBODY),
     (Right::SetCalendar, Some(Right::SeeCity), &[Sysadmin]),
@@ -68,6 +72,8 @@ const TABLE: [(Right, Option<Right>, &[Role]); 22] = [
     (Right::HoldCalls, Some(Right::SeeCalls), &[ShiftLeader, Qc, Supervisor, DutyOfficial]),
     (Right::SeeSeats, None, CENTRE),
     (Right::SetSeats, Some(Right::SeeSeats), SITTERS),
+    (Right::SetRota, Some(Right::SeeCity), &[ShiftLeader, Supervisor]),
+    (Right::SignIn, Some(Right::SeeSeats), &[DutyOfficial]),
     (Right::ControlCalls, Some(Right::SeeCalls), SITTERS),
     (Right::SeeCases, None, CASES),
     (Right::MoveCases, Some(Right::SeeCases), CASES),
@@ -152,6 +158,8 @@ impl Right {
             Self::RevealCalls => "reveal_calls",
             Self::SeeSeats => "see_seats",
             Self::SetSeats => "set_seats",
+            Self::SetRota => "set_rota",
+            Self::SignIn => "sign_in",
             Self::ControlCalls => "control_calls",
             Self::SeeCases => "see_cases",
             Self::MoveCases => "move_cases",

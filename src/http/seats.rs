@@ -21,7 +21,7 @@ use crate::{
         role::Role::{ShiftLeader, Supervisor},
         seat::SeatId,
     },
-    store::UserRow,
+    store::{SignIn, UserRow},
     switchboard::{Control, NoControl, Part, Queue, Seat, Switchboard},
 };
 
@@ -34,6 +34,10 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 pub(super) struct SeatView {
     /// Its extension, `8001`.
     seat: String,
+    /// What whoever sits there is good at, as desks ask for it.
+    skills: Vec<String>,
+    /// Name of the official who has signed in there.
+    official: Option<String>,
     /// `offline`, `idle`, `ringing`, `talking`, `wrap_up` or `paused`.
     state: &'static str,
     /// Why it is paused: `rest`, `meal`, `paperwork`, `meeting`, `training`, `other`, or `no_answer` by the line itself.
@@ -120,7 +124,8 @@ impl From<WantedReason> for Pause {
         (status = "default", response = super::docs::AnyProblem)))]
 async fn seats(State(app): State<App>, _: Who<SeeSeats>) -> Result<Json<Page<SeatView>>, Problem> {
     let (seats, _) = look(line(&app)?).await?;
-    Ok(Json(Page { items: seats.iter().map(seat_view).collect(), next: None }))
+    let officials = app.store.signed_in().await?;
+    Ok(Json(Page { items: seats.iter().map(|seat| seat_view(seat, &officials)).collect(), next: None }))
 }
 
 /// Pauses a seat or makes it ready: one's own, or any for those who lead a shift.
@@ -135,7 +140,7 @@ async fn set(
     Body(request): Body<StateRequest>,
 ) -> Result<Json<SeatView>, Problem> {
     let seat = SeatId::from(seat.as_str());
-    let own = who.user.extension.as_deref() == Some(seat.as_str());
+    let own = seat_of(&app, &who.user).await?.as_ref() == Some(&seat);
     if !own && !leads(&who.user) {
         return Err(Kind::Forbidden.because("this is not your seat; ask whoever leads the shift"));
     }
@@ -149,17 +154,13 @@ async fn set(
         }
     };
     let line = line(&app)?;
-    let find = |seats: Vec<Seat>| seats.into_iter().find(|known| known.seat == seat);
-    if find(look(line).await?.0).is_none() {
-        return Err(Kind::NotFound.because(format!("no telephone of `{seat}` has registered")));
-    }
+    known(&app, &seat).await?;
     line.tell(event).await;
     if !own {
         let detail = json!({ "state": request.state.name() });
         note(&app, &who.user, Action::SeatStateSet, format!("seat:{seat}"), detail).await?;
     }
-    let seat = find(look(line).await?.0).ok_or_else(|| Kind::NotFound.problem())?;
-    Ok(Json(seat_view(&seat)))
+    Ok(Json(view(&app, known(&app, &seat).await?).await?))
 }
 
 /// All desks and how many callers wait at each.
@@ -200,7 +201,7 @@ async fn control(
     Body(request): Body<ControlRequest>,
 ) -> Result<StatusCode, Problem> {
     let leads = leads(&who.user);
-    let own = who.user.extension.as_deref().map(SeatId::from);
+    let own = seat_of(&app, &who.user).await?;
     let what = wanted(&action, request.to.as_deref(), own.clone(), leads)?;
     let line = line(&app)?;
     let by = match own {
@@ -260,6 +261,23 @@ fn leads(user: &UserRow) -> bool {
     user.roles.iter().any(|role| matches!(role, ShiftLeader | Supervisor))
 }
 
+/// A seat whose telephone has registered since the line began to run.
+pub(super) async fn known(app: &App, seat: &SeatId) -> Result<Seat, Problem> {
+    let (seats, _) = look(line(app)?).await?;
+    let known = seats.into_iter().find(|known| known.seat == *seat);
+    known.ok_or_else(|| Kind::NotFound.because(format!("no telephone of `{seat}` has registered")))
+}
+
+/// Where somebody sits: at the seat they signed in at as an official, else at their own.
+async fn seat_of(app: &App, user: &UserRow) -> Result<Option<SeatId>, Problem> {
+    let signed_in = app.store.signed_in().await?.into_iter().find(|it| it.user == user.id);
+    Ok(signed_in.map(|it| it.seat).or_else(|| user.extension.as_deref().map(SeatId::from)))
+}
+
+async fn view(app: &App, seat: Seat) -> Result<SeatView, Problem> {
+    Ok(seat_view(&seat, &app.store.signed_in().await?))
+}
+
 fn line(app: &App) -> Result<&Switchboard, Problem> {
     app.switchboard.as_ref().ok_or_else(|| {
         Kind::Unavailable.because("this process takes no calls; ask the one whose role is `edge` or `all`")
@@ -270,13 +288,16 @@ async fn look(line: &Switchboard) -> Result<(Vec<Seat>, Vec<Queue>), Problem> {
     line.view().await.map_err(|gone| Kind::Unavailable.because(gone.to_string()))
 }
 
-fn seat_view(seat: &Seat) -> SeatView {
+fn seat_view(seat: &Seat, officials: &[SignIn]) -> SeatView {
+    let official = officials.iter().find(|it| it.seat == seat.seat);
     let reason = match seat.state {
         SeatState::Paused { reason } => Some(reason.name()),
         _ => None,
     };
     SeatView {
         seat: seat.seat.to_string(),
+        skills: seat.skills.clone(),
+        official: official.map(|it| it.name.clone()),
         state: seat.state.name(),
         reason,
         call_id: seat.state.call(),

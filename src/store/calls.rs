@@ -12,7 +12,7 @@ use super::{
 use crate::{
     domain::{
         call::{Direction, EndReason, Fork, Origin, RecordingState},
-        ids::{CallId, CaseId},
+        ids::{CallId, CaseId, UserId},
         quality::Quality,
         time::UnixMs,
     },
@@ -32,6 +32,8 @@ pub struct CallRow {
     pub origin: Origin,
     /// Extension of the seat that took it; none while the line answers by itself.
     pub seat: Option<String>,
+    /// Who sat there as an official when the call was taken.
+    pub official: Option<UserId>,
     /// What the switch calls it that forked it to us.
     pub session_id: Option<String>,
     pub started: UnixMs,
@@ -86,6 +88,7 @@ impl CallRow {
             case_id: None,
             hold: false,
             caller_hash: None,
+            official: None,
             quality: None,
         }
     }
@@ -159,17 +162,18 @@ impl Tx {
 
     /// A seat took the call, or the switch that forked it to us said more about it in mid-call.
     pub async fn call_told(&mut self, call: &CallRow) -> Result<(), StoreError> {
-        sql("UPDATE calls SET caller = $2, caller_hash = $3, called = $4, seat = $5, session_id = $6, origin = $7 WHERE id = $1")
-            .bind(call.id.to_string())
-            .bind(call.caller.as_ref().map(|caller| caller.reveal().clone()))
-            .bind(&call.caller_hash)
-            .bind(&call.called)
-            .bind(&call.seat)
-            .bind(&call.session_id)
-            .bind(word(&call.origin))
-            .execute(self.connection())
-            .await
-            .map_err(StoreError::at("noting who speaks in a call"))?;
+        sql("UPDATE calls SET caller = $2, caller_hash = $3, called = $4, seat = $5, session_id = $6, origin = $7,
+             official = (SELECT user_id FROM sign_ins WHERE seat = $5) WHERE id = $1")
+        .bind(call.id.to_string())
+        .bind(call.caller.as_ref().map(|caller| caller.reveal().clone()))
+        .bind(&call.caller_hash)
+        .bind(&call.called)
+        .bind(&call.seat)
+        .bind(&call.session_id)
+        .bind(word(&call.origin))
+        .execute(self.connection())
+        .await
+        .map_err(StoreError::at("noting who speaks in a call"))?;
         Ok(())
     }
 
@@ -345,6 +349,7 @@ pub(super) struct Row {
     origin: String,
     session_id: Option<String>,
     quality: Option<String>,
+    official: Option<String>,
 }
 
 impl Row {
@@ -372,6 +377,7 @@ impl Row {
             case_id: maybe_id(AT, self.case_id.as_deref())?,
             hold: self.hold != 0,
             caller_hash: self.caller_hash,
+            official: maybe_id(AT, self.official.as_deref())?,
             quality: self.quality.map(|text| from_json(AT, &text)).transpose()?,
         })
     }

@@ -41,6 +41,8 @@ const TABLES: &[(&str, Fate)] = &[
     ("users", Fate::Kept),
     ("user_roles", Fate::Kept),
     ("seats", Fate::Kept),
+    ("rota", Fate::Kept),
+    ("sign_ins", Fate::Dropped),
     ("tokens", Fate::Kept),
     ("passwords", Fate::Kept),
     ("sessions", Fate::Dropped),

@@ -39,6 +39,8 @@ migrations! {
     8 "0008_forked"
     9 "0009_quality"
     10 "0010_seats"
+    11 "0011_skills"
+    12 "0012_rota"
 }
 
 /// The newest migration.

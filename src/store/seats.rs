@@ -107,6 +107,7 @@ mod tests {
             roles: Vec::new(),
             unit: None,
             extension: Some("8001".into()),
+            skills: vec!["聊城话".into()],
             password: None,
             password_set: None,
             one_time: false,

@@ -6,7 +6,7 @@ use sqlx::FromRow;
 
 use super::{
     Store, StoreError, Tx,
-    codec::{from_word, id, signed, word},
+    codec::{from_json, from_word, id, json, signed, word},
     database::Dialect,
     sql::{Place, sql},
 };
@@ -31,6 +31,8 @@ pub struct UserRow {
     pub unit: Option<String>,
     /// Seat.
     pub extension: Option<String>,
+    /// What they are good at, as desks ask for it.
+    pub skills: Vec<String>,
     /// Argon2id, PHC form.
     pub password: Option<String>,
     pub password_set: Option<UnixMs>,
@@ -40,7 +42,7 @@ pub struct UserRow {
     pub totp: bool,
     /// Whether no log-in and no token of theirs is taken.
     pub disabled: bool,
-    /// Grows with every change of name, unit, extension, roles or state.
+    /// Grows with every change of name, unit, extension, skills, roles or state.
     pub version: u64,
     pub created: UnixMs,
 }
@@ -64,8 +66,8 @@ pub struct RecoveryRow {
 impl Tx {
     /// Adds a person. [`StoreError::Duplicate`] when the name or the extension is taken.
     pub async fn add_user(&mut self, user: &UserRow) -> Result<(), StoreError> {
-        sql("INSERT INTO users (id, name, unit, extension, one_time, disabled, version, created)
-             VALUES ($1, $2, $3, $4, 0, $5, $6, $7)")
+        sql("INSERT INTO users (id, name, unit, extension, one_time, disabled, version, created, skills)
+             VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8)")
         .bind(user.id.to_string())
         .bind(&user.name)
         .bind(&user.unit)
@@ -73,6 +75,7 @@ impl Tx {
         .bind(i64::from(user.disabled))
         .bind(signed(user.version))
         .bind(user.created.0)
+        .bind(json(&user.skills))
         .execute(self.connection())
         .await
         .map_err(StoreError::at("adding a user with this name or extension"))?;
@@ -98,17 +101,18 @@ impl Tx {
         Ok(with_roles(rows, roles)?.pop())
     }
 
-    /// Changes name, unit, extension, state and roles, if the version is still the one given; the version grows by one.
+    /// Changes name, unit, extension, skills, state and roles, if the version is still the one given; the version grows by one.
     /// [`StoreError::Duplicate`] when the name or the extension is taken.
     ///
     /// * returns — `false`: somebody else was faster, nothing was changed.
     pub async fn update_user(&mut self, user: &UserRow, version: u64) -> Result<bool, StoreError> {
-        let changed = sql("UPDATE users SET name = $1, unit = $2, extension = $3, disabled = $4, version = version + 1
-             WHERE id = $5 AND version = $6")
+        let changed = sql("UPDATE users SET name = $1, unit = $2, extension = $3, disabled = $4, skills = $5,
+             version = version + 1 WHERE id = $6 AND version = $7")
         .bind(&user.name)
         .bind(&user.unit)
         .bind(&user.extension)
         .bind(i64::from(user.disabled))
+        .bind(json(&user.skills))
         .bind(user.id.to_string())
         .bind(signed(version))
         .execute(self.connection())
@@ -309,6 +313,17 @@ impl Store {
     }
 }
 
+impl Store {
+    /// What those are good at who have a seat, by its extension.
+    pub async fn skills(&self) -> Result<Vec<(String, Vec<String>)>, StoreError> {
+        let rows: Vec<(String, String)> = sql("SELECT extension, skills FROM users WHERE extension IS NOT NULL")
+            .fetch_all(self.readers())
+            .await
+            .map_err(StoreError::at("reading skills"))?;
+        rows.into_iter().map(|(extension, skills)| Ok((extension, from_json(AT, &skills)?))).collect()
+    }
+}
+
 /// The roles of all people from the first to the last row, which stand in the order of their ids.
 async fn roles_between(place: Place<'_>, rows: &[Row]) -> Result<Vec<(String, String)>, StoreError> {
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
@@ -335,6 +350,7 @@ fn with_roles(rows: Vec<Row>, roles: Vec<(String, String)>) -> Result<Vec<UserRo
             roles,
             unit: row.unit,
             extension: row.extension,
+            skills: from_json(AT, &row.skills)?,
             password: row.password,
             password_set: row.password_set.map(UnixMs),
             one_time: row.one_time != 0,
@@ -353,6 +369,7 @@ pub(super) struct Row {
     name: String,
     unit: Option<String>,
     extension: Option<String>,
+    skills: String,
     password: Option<String>,
     password_set: Option<i64>,
     one_time: i64,

@@ -6,7 +6,10 @@
 
 mod view;
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +38,7 @@ const FIRST: u8 = u8::MAX;
 /// The way to the switchboard. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Switchboard {
+    desks: Arc<[DeskId]>,
     inbox: mpsc::Sender<Said>,
     news: broadcast::Sender<News>,
 }
@@ -138,11 +142,14 @@ pub struct Runner {
     news: broadcast::Sender<News>,
     calls: HashMap<CallId, mpsc::Sender<Order>>,
     shown: BTreeMap<DeskId, (usize, usize)>,
+    /// Seats of those whose turn it is.
+    on_turn: Vec<(SeatId, Option<DeskId>)>,
     clock: Clock,
 }
 
 enum Said {
     Enter(Entry, mpsc::Sender<Order>),
+    Prefer(Vec<(SeatId, Option<DeskId>)>),
     Control { call: CallId, by: Option<SeatId>, what: Control, answer: oneshot::Sender<Result<(), NoControl>> },
     Happened(acd::Event),
     View(oneshot::Sender<(Vec<Seat>, Vec<Queue>)>),
@@ -153,9 +160,13 @@ impl Switchboard {
     pub fn new(plan: Plan, clock: Clock) -> (Self, Runner) {
         let (sender, inbox) = mpsc::channel(INBOX);
         let news = broadcast::channel(NEWS).0;
+        let desks = plan.desks.iter().map(|desk| desk.id.clone()).collect();
         let acd = Distributor::new(plan);
         let (calls, shown) = (HashMap::new(), BTreeMap::new());
-        (Self { inbox: sender, news: news.clone() }, Runner { acd, inbox, news, calls, shown, clock })
+        (
+            Self { desks, inbox: sender, news: news.clone() },
+            Runner { acd, inbox, news, calls, shown, on_turn: Vec::new(), clock },
+        )
     }
 
     /// A caller asks for an operator.
@@ -175,6 +186,16 @@ impl Switchboard {
         if self.inbox.try_send(Said::Happened(event)).is_err() {
             warn!("the switchboard does not keep up");
         }
+    }
+
+    /// The desks where callers can wait.
+    pub fn desks(&self) -> &[DeskId] {
+        &self.desks
+    }
+
+    /// The seats of those whose turn it is, each with a desk or for all: callers who come from now on go there first.
+    pub async fn prefer(&self, seats: Vec<(SeatId, Option<DeskId>)>) {
+        self.say(Said::Prefer(seats)).await;
     }
 
     /// Somebody wants something done with a call.
@@ -238,6 +259,7 @@ impl Runner {
     fn hear(&mut self, said: Said) {
         match said {
             Said::Enter(entry, orders) => self.enter(entry, orders),
+            Said::Prefer(seats) => self.on_turn = seats,
             Said::Control { call, by, what, answer } => {
                 let _ = answer.send(self.control(call, by.as_ref(), what));
             }
@@ -262,7 +284,8 @@ impl Runner {
         let Some(desk) = self.acd.plan().desk_of(&called).map(|desk| desk.id.clone()) else { return };
         self.calls.insert(call, orders);
         let priority = if again { FIRST } else { 0 };
-        let preferred = to.into_iter().collect();
+        let on_turn = self.on_turn.iter().filter(|(_, of)| of.as_ref().is_none_or(|of| *of == desk));
+        let preferred = to.into_iter().chain(on_turn.map(|(seat, _)| seat.clone())).collect();
         self.handle(acd::Event::Came(Caller { call, desk, wanted: Skills::new(), priority, preferred }));
         // Whoever is rung for or given up at once has heard so already.
         if self.acd.call(call).is_some_and(|call| call.stage == acd::Stage::Waiting) {

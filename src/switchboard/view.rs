@@ -10,6 +10,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seat {
     pub seat: SeatId,
+    /// What whoever sits there is good at.
+    pub skills: Vec<String>,
     pub state: SeatState,
     /// When this state began.
     pub since: UnixMs,
@@ -29,7 +31,8 @@ impl Runner {
         let (now, wall) = (self.clock.instant(), self.clock.now());
         let seats = self.acd.seats().map(|it| {
             let ago = i64::try_from(now.saturating_duration_since(it.since).as_millis()).unwrap_or(i64::MAX);
-            Seat { seat: it.seat.clone(), state: it.state, since: UnixMs(wall.0.saturating_sub(ago)) }
+            let skills = it.skills.iter().map(ToString::to_string).collect();
+            Seat { seat: it.seat.clone(), skills, state: it.state, since: UnixMs(wall.0.saturating_sub(ago)) }
         });
         let queues = self.acd.plan().desks.iter().map(|desk| Queue {
             desk: desk.id.clone(),

@@ -19,6 +19,8 @@ pub struct NewUser {
     /// `WATER` or `371526-ZJ`; whether there is such a unit is the caller's to check.
     pub unit: Option<String>,
     pub extension: Option<String>,
+    /// What they are good at, as desks ask for it.
+    pub skills: Vec<String>,
     /// What the telephone of this extension shows; without it none may register.
     pub seat: Option<NewSeat>,
     pub password: Option<Private<String>>,
@@ -31,6 +33,7 @@ pub struct Opening {
     /// As [`NewUser::unit`].
     pub unit: Option<String>,
     pub extension: Option<String>,
+    pub skills: Vec<String>,
 }
 
 /// What is to be changed of an account; `Some(None)` empties.
@@ -40,6 +43,7 @@ pub struct Change {
     /// As [`NewUser::unit`].
     pub unit: Option<Option<String>>,
     pub extension: Option<Option<String>>,
+    pub skills: Option<Vec<String>>,
 }
 
 impl Users {
@@ -48,8 +52,8 @@ impl Users {
     /// # Errors
     /// What is wrong with the name, the roles or the password, or that the name is taken.
     pub async fn add(&self, new: NewUser) -> Result<UserRow, UserError> {
-        let NewUser { name, roles, unit, extension, seat, password } = new;
-        let mut row = self.row(Opening { name, unit, extension }, roles)?;
+        let NewUser { name, roles, unit, extension, skills, seat, password } = new;
+        let mut row = self.row(Opening { name, unit, extension, skills }, roles)?;
         Role::check(&row.roles, row.unit.as_deref())?;
         if let Some(password) = password {
             row.password = Some(self.usable(&row.name, None, password).await?);
@@ -98,7 +102,7 @@ impl Users {
         Ok(Some(FirstAdministrator { name: row.name, password }))
     }
 
-    /// Changes name, unit or extension.
+    /// Changes name, unit, extension or skills.
     ///
     /// * `version` — the one that was seen.
     pub async fn change(&self, by: &By, user: UserId, version: u64, change: Change) -> Result<UserRow, UserError> {
@@ -108,7 +112,9 @@ impl Users {
         after.name = change.name.unwrap_or(after.name);
         after.unit = change.unit.unwrap_or(after.unit);
         after.extension = change.extension.unwrap_or(after.extension);
+        after.skills = change.skills.unwrap_or(after.skills);
         check(&after.name, after.extension.as_deref())?;
+        check_skills(&after.skills)?;
         if !after.roles.is_empty() {
             Role::check(&after.roles, after.unit.as_deref())?;
         }
@@ -212,8 +218,9 @@ impl Users {
     }
 
     fn row(&self, opening: Opening, mut roles: Vec<Role>) -> Result<UserRow, UserError> {
-        let Opening { name, unit, extension } = opening;
+        let Opening { name, unit, extension, skills } = opening;
         check(&name, extension.as_deref())?;
+        check_skills(&skills)?;
         roles.sort_unstable();
         roles.dedup();
         let clock = self.store.clock();
@@ -223,6 +230,7 @@ impl Users {
             roles,
             unit,
             extension,
+            skills,
             password: None,
             password_set: None,
             one_time: false,
@@ -274,6 +282,19 @@ fn check(name: &str, extension: Option<&str>) -> Result<(), UserError> {
     match extension {
         Some(extension) if !usable(extension) => Err(UserError::Extension(extension.to_owned())),
         _ => Ok(()),
+    }
+}
+
+/// At most sixteen names of a word each.
+fn check_skills(skills: &[String]) -> Result<(), UserError> {
+    let usable = |name: &String| {
+        let signs = name.chars().all(|sign| sign.is_alphanumeric() || matches!(sign, '_' | '-'));
+        (1..=32).contains(&name.chars().count()) && signs
+    };
+    match skills.iter().find(|name| !usable(name)) {
+        Some(name) => Err(UserError::Skill(name.clone())),
+        None if skills.len() > 16 => Err(UserError::Skill(format!("{} skills", skills.len()))),
+        None => Ok(()),
     }
 }
 

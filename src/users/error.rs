@@ -7,6 +7,7 @@ use crate::{
     domain::{
         ids::UserId,
         role::{Role, RoleError},
+        rota::RotaError,
     },
     store::StoreError,
     vault::VaultError,
@@ -18,6 +19,11 @@ pub enum UserError {
     Name(String),
     #[error("extension `{0}` is not usable: 1 to 16 digits")]
     Extension(String),
+    #[error("skill `{0}` is not usable: at most 16, each of 1 to 32 letters, digits, `_` or `-`")]
+    Skill(String),
+    /// What is wrong with a day's turns.
+    #[error(transparent)]
+    Rota(#[from] RotaError),
     #[error(transparent)]
     Weak(#[from] Weak),
     #[error(transparent)]

@@ -10,6 +10,7 @@ mod lockout;
 mod password;
 mod policy;
 mod recovery;
+mod rota;
 mod seats;
 mod sessions;
 mod tokens;

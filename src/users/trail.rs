@@ -13,7 +13,7 @@ use crate::{
     store::{AuditEntry, SessionRow, TokenRow, Tx, UserRow},
 };
 
-fn note(tx: &mut Tx, by: By, action: Action, subject: String, detail: Value) {
+pub(super) fn note(tx: &mut Tx, by: By, action: Action, subject: String, detail: Value) {
     tx.audit(AuditEntry { user: by.user, name: by.name, action, subject, detail });
 }
 
@@ -63,6 +63,7 @@ pub(super) fn changed(tx: &mut Tx, by: &By, before: &UserRow, after: &UserRow) {
         "renamed": before.name != after.name,
         "unit": change(&before.unit, &after.unit),
         "extension": change(&before.extension, &after.extension),
+        "skills": (before.skills != after.skills).then(|| json!({ "from": before.skills, "to": after.skills })),
     });
     note(tx, by.clone(), Action::UserChanged, of_user(after.id), detail);
 }

@@ -20,15 +20,25 @@ const LOST: Duration = Duration::from_secs(1);
 impl House {
     /// Adds an operator with a seat and gives the secret of its telephone.
     pub fn operator(&self, extension: &str) -> String {
+        self.skilled_operator(extension, &[])
+    }
+
+    fn skilled_operator(&self, extension: &str, skills: &[&str]) -> String {
         let name = format!("seat-{extension}");
-        let added = self.run(&["user", "add", &name, "--role", "agent", "--extension", extension]);
+        let mut arguments = vec!["user", "add", &name, "--role", "agent", "--extension", extension];
+        arguments.extend(skills.iter().flat_map(|skill| ["--skill", skill]));
+        let added = self.run(&arguments);
         assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
         String::from_utf8_lossy(&added.stdout).split_whitespace().last().expect("a secret").to_owned()
     }
 
     /// An operator of ours sits down.
     pub async fn seat(&self, extension: &str, change: impl FnOnce(&mut SeatSpec)) -> Seat {
-        let mut spec = SeatSpec::new(format!("sip:{extension}@{}", self.sip), self.operator(extension));
+        self.sit(extension, self.operator(extension), change).await
+    }
+
+    async fn sit(&self, extension: &str, secret: String, change: impl FnOnce(&mut SeatSpec)) -> Seat {
+        let mut spec = SeatSpec::new(format!("sip:{extension}@{}", self.sip), secret);
         change(&mut spec);
         let seat = sit(spec).await.unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
         self.seat_is(extension, "idle").await;
@@ -196,6 +206,69 @@ async fn a_line_killed_with_twenty_bridged_calls_keeps_the_recordings_and_owes_e
         }
     }
     assert_eq!(house.stop(), Some(0));
+}
+
+#[tokio::test]
+async fn a_desk_that_asks_for_a_skill_rings_at_the_seats_of_those_who_have_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::closed(folder, &[("SPEECH__WORKERS", "0")]);
+    house.write_file(
+        "[line]\nnumbers = [\"12345\", \"12329\"]\n[[acd.desks]]\nid = \"main\"\n[[acd.desks]]\nid = \"housing-fund\"\n\
+         numbers = [\"12329\"]\nskills = [\"housing-fund\"]\n",
+    );
+    house.start();
+    // The one who may not is idle for longer.
+    let _other = house.seat("8001", |_| {}).await;
+    let secret = house.skilled_operator("8002", &["housing-fund"]);
+    let mut expert = house.sit("8002", secret, |spec| spec.hang_up_after = Some(Duration::from_secs(1))).await;
+    let mut spec = house.citizen("13806352219");
+    spec.to = format!("sip:12329@{}", house.sip);
+    spec.hang_up_after = Some(Duration::from_mins(1));
+    let report = sip_test::call(spec).await.expect("a call");
+    assert_eq!((report.status, report.ended_by), (200, sip_test::EndedBy::Far), "the expert hung up");
+    assert_eq!(expert.next_call().await.expect("a call").status, 200);
+    assert_eq!(house.sealed_call("13806352219").await["seat"], "8002");
+    let seats = house.get("/api/v1/seats").await;
+    assert_eq!(seats["items"][1]["skills"], json!(["housing-fund"]), "{seats}");
+}
+
+#[tokio::test]
+async fn an_official_of_an_imported_rota_takes_the_first_call_and_it_is_marked_as_theirs() {
+    let house = House::with(&[("SPEECH__WORKERS", "0")]);
+    // Idle for longer, and no official.
+    let _other = house.seat("8001", |_| {}).await;
+    let mut seat = house.seat("8002", |spec| spec.hang_up_after = Some(Duration::from_secs(1))).await;
+    let ran = |arguments: &[&str]| {
+        let done = house.run(arguments);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).trim().to_owned()
+    };
+    ran(&["user", "add", "wang", "--role", "duty_official"]);
+    let token = ran(&["user", "token", "wang"]).split_whitespace().last().expect("a token").to_owned();
+    let file = house.folder().join("rota.json");
+    let today = hotline::domain::calendar::local(hotline::clock::Clock::system().now()).date();
+    let turns = json!([{ "person": "wang", "rank": "副市长", "from": "00:00", "to": "00:00", "topics": ["供热"] }]);
+    std::fs::write(&file, json!({ "date": today.to_string(), "turns": turns }).to_string()).expect("a file");
+    assert_eq!(ran(&["rota", "import", &file.display().to_string()]), format!("{today}: 1 turns"));
+    assert!(ran(&["rota", "show"]).contains("wang\t副市长\tall desks\t供热"));
+    let path = format!("http://{}/api/v1/seats/8002/official", house.http);
+    let signed = reqwest::Client::new().put(path).bearer_auth(&token).send().await.expect("an answer");
+    assert_eq!(signed.status(), 204);
+    // The line looks whose turn it is every few seconds.
+    let from = "13806352219";
+    house
+        .until("call at the official's seat", async || {
+            let mut spec = house.citizen(from);
+            spec.hang_up_after = Some(Duration::from_secs(10));
+            sip_test::call(spec).await.expect("a call");
+            let calls = house.get("/api/v1/calls").await;
+            (calls["items"][0]["seat"] == "8002").then_some(())
+        })
+        .await;
+    assert_eq!(seat.next_call().await.expect("a call").status, 200);
+    let calls = house.get("/api/v1/calls").await;
+    assert!(calls["items"][0]["official"].is_string(), "{calls}");
+    assert_eq!(calls["items"].as_array().expect("items").iter().filter(|call| call["official"].is_string()).count(), 1);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Calls that reach an operator: two real telephones, and what each hears of the other.
 
 use sip_test::{
-    audio::{tone, tone_share},
+    audio::{Codec, tone, tone_share},
     seat::{Behaviour, Seat, SeatSpec, SeatState, sit},
 };
 
@@ -261,6 +261,42 @@ async fn a_talk_is_held_resumed_and_ended_by_request() {
     let call = timeout(PATIENCE, seat.next_call()).await.expect("in time").expect("a call");
     assert_eq!((tones(&call.heard), call.ended_by), (vec!["caller"], EndedBy::Far));
     assert_eq!(house.ended().await.end_reason, Some(EndReason::LineHungUp));
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_pass_both_ways_and_are_not_in_the_recording() {
+    let (house, _prompts) = house(Duration::from_secs(20)).await;
+    let mut seat = house
+        .seat("8001", |spec| {
+            spec.play = tone(OPERATOR, 8_000.0, RATE / 4);
+            spec.keys = "34#".into();
+        })
+        .await;
+    let mut citizen = house.citizen(Duration::from_secs(5));
+    (citizen.play, citizen.keys) = (Vec::new(), "12*".into());
+    let report = dial(citizen).await;
+    let call = timeout(PATIENCE, seat.next_call()).await.expect("in time").expect("a call");
+    assert_eq!((call.keys_heard.as_str(), report.keys_heard.as_str()), ("12*", "34#"));
+    let sidecar = house.archive.stored(house.ended().await.id).await.expect("the archive").expect("a sidecar");
+    let (left, _) = house.recording(&sidecar.key).await;
+    assert!(left.iter().all(|sample| sample.unsigned_abs() < 100), "a key is no sound");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_have_no_codec_and_no_seal_in_common_hear_each_other() {
+    let (house, _prompts) = house(Duration::from_secs(20)).await;
+    let mut seat = house.seat("8001", |spec| spec.codec = Some(Codec::Alaw)).await;
+    let mut citizen = house.citizen(Duration::from_secs(4));
+    (citizen.codec, citizen.srtp) = (Some(Codec::Ulaw), true);
+    let report = dial(citizen).await;
+    let call = timeout(PATIENCE, seat.next_call()).await.expect("in time").expect("a call");
+    assert_eq!(tones(&report.heard).last(), Some(&"operator"), "{:?}", tones(&report.heard));
+    assert_eq!((tones(&call.heard), call.codec), (vec!["caller"], Some(Codec::Alaw)));
+    let sidecar = house.archive.stored(house.ended().await.id).await.expect("the archive").expect("a sidecar");
+    let (left, right) = house.recording(&sidecar.key).await;
+    assert_eq!((tones(&left), tones(&right).last()), (vec!["caller"], Some(&"operator")));
     house.close().await;
 }
 

@@ -52,6 +52,9 @@ pub(super) struct Person {
     /// Their seat; its SIP secret is printed once.
     #[arg(long)]
     extension: Option<String>,
+    /// What they are good at, as desks ask for it; may be given several times.
+    #[arg(long = "skill", value_delimiter = ',')]
+    skills: Vec<String>,
     /// Reads their password from the first line of standard input.
     #[arg(long)]
     password_stdin: bool,
@@ -195,6 +198,7 @@ fn read(settings: &Settings, person: &Person) -> anyhow::Result<NewUser> {
         roles: person.roles.clone(),
         unit: person.unit.clone(),
         extension: person.extension.clone(),
+        skills: person.skills.clone(),
         seat: None,
         password: if person.password_stdin { Some(first_line()?) } else { None },
     })

@@ -81,6 +81,9 @@ actions! {
     RecordingDeleted "recording_deleted"
     /// Somebody who leads a shift changed the state of another's seat.
     SeatStateSet "seat_state_set"
+    RotaSet "rota_set"
+    OfficialSignedIn "official_signed_in"
+    OfficialSignedOut "official_signed_out"
     /// Somebody who leads a shift acted in a call.
     CallControlled "call_controlled"
     HoldSet "hold_set"

@@ -18,9 +18,10 @@ async fn the_life_of_an_account_from_its_opening_to_its_end() {
     let opened = story.call("POST /api/v1/users", "", boss, Some(opening)).await;
     assert_eq!((opened.status, opened.json()["roles"].clone()), (StatusCode::CREATED, json!([])));
     let li = opened.json()["id"].as_str().expect("an id").to_owned();
-    let seat = json!({"version": 1, "extension": "8001"});
+    let seat = json!({"version": 1, "extension": "8001", "skills": ["聊城话"]});
     let changed = story.call("PATCH /api/v1/users/{id}", &li, boss, Some(seat)).await.json();
     assert_eq!((changed["extension"].as_str(), changed["unit"].as_str()), (Some("8001"), Some("WATER")));
+    assert_eq!(changed["skills"], json!(["聊城话"]));
     let roles = json!({"version": 2, "roles": ["unit_liaison"]});
     let granted = story.call("PUT /api/v1/users/{id}/roles", &li, guard, Some(roles)).await.json();
     assert_eq!((granted["version"].as_u64(), granted["roles"].clone()), (Some(3), json!(["unit_liaison"])));
@@ -259,6 +260,7 @@ async fn what_an_administrator_gets_wrong_is_told_with_its_reason() {
     for (body, field) in [
         (json!({"name": "l i"}), "name"),
         (json!({"name": "li", "extension": "80-01"}), "extension"),
+        (json!({"name": "li", "skills": ["two words"]}), "skills"),
         (json!({"name": "li", "unit": "NOWHERE"}), "unit"),
         (json!({"name": 7}), "name"),
         (json!({"name": "li", "roles": ["agent"]}), "roles"),

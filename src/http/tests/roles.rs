@@ -44,6 +44,10 @@ const ROUTES: &[(&str, Option<Right>)] = &[
     ("GET /api/v1/queues", Some(Right::SeeSeats)),
     ("PUT /api/v1/seats/{id}/state", Some(Right::SetSeats)),
     ("POST /api/v1/calls/{id}/actions/{action}", Some(Right::ControlCalls)),
+    ("GET /api/v1/rota", Some(Right::SeeCity)),
+    ("PUT /api/v1/rota/{date}", Some(Right::SetRota)),
+    ("PUT /api/v1/seats/{id}/official", Some(Right::SignIn)),
+    ("DELETE /api/v1/seats/{id}/official", Some(Right::SignIn)),
     ("GET /api/v1/cases", Some(Right::SeeCases)),
     ("GET /api/v1/cases/{id}", Some(Right::SeeCases)),
     ("GET /api/v1/cases/{id}/events", Some(Right::SeeCases)),
@@ -80,6 +84,8 @@ const MATRIX: &[(Right, &str)] = &[
     (Right::HoldCalls, "xx+xxx++x . ... +. ..."),
     (Right::SeeSeats, "+++++++++ . ... +. ..."),
     (Right::SetSeats, "+++xx+x+x . ... +. ..."),
+    (Right::SetRota, "xx+xxxx+x x xxx xx xxx"),
+    (Right::SignIn, "xxxxxxxxx . ... +. ..."),
     (Right::ControlCalls, "+++xx+x+x . ... +. ..."),
     (Right::SeeCases, "+++++++++ . +++ ++ ..."),
     (Right::MoveCases, "+++++++++ . +++ ++ ..."),
@@ -187,7 +193,11 @@ impl Walk {
     async fn ask(&self, route: &str, token: &str, headers: &[(&str, &str)]) -> char {
         let (method, path) = route.split_once(' ').expect("a method");
         let nobody = self.house.clock.uuid().to_string();
-        let path = path.replace("{id}", &nobody).replace("{action}", "confirm").replace("{year}", "2027");
+        let path = path
+            .replace("{id}", &nobody)
+            .replace("{action}", "confirm")
+            .replace("{year}", "2027")
+            .replace("{date}", "2026-11-27");
         let method = method.parse().expect("a method");
         let answer = self.house.send(method, &path, token, headers, None).await;
         let is_problem = answer.header("content-type") == "application/problem+json";

@@ -133,3 +133,73 @@ async fn a_process_that_takes_no_calls_says_so() {
     let answer = house.get("/api/v1/seats", &house.token(Role::Agent).await).await;
     assert_eq!((answer.status, answer.problem().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "unavailable"));
 }
+
+#[tokio::test]
+async fn an_official_signs_in_at_a_seat_and_callers_of_their_turn_go_there_first() {
+    let house = House::open().await;
+    let leader = house.token(Role::ShiftLeader).await;
+    let official = house.person(Role::DutyOfficial).await;
+    let token = house.token(Role::DutyOfficial).await;
+    let (other, seat) = (house.telephone("8001").await, house.telephone("8002").await);
+    let turns = json!({ "turns": [
+        {"person": official.name, "rank": "副市长", "from": "08:00", "to": "12:00", "desk": "main", "topics": ["供热"]},
+        {"person": official.name, "rank": "副市长", "from": "22:00", "to": "02:00"}
+    ]});
+    let put = house.put("/api/v1/rota/2026-11-23", &leader, &turns).await;
+    assert_eq!(put.status, StatusCode::OK, "{}", put.json());
+    let shown = house.get("/api/v1/rota?from=2026-11-23&to=2026-11-23", &token).await.json();
+    assert_eq!(shown, put.json());
+    assert_eq!(
+        (shown["items"][0]["rank"].as_str(), shown["items"][1]["ends"].as_str()),
+        (Some("副市长"), Some("2026-11-24T02:00:00+08:00"))
+    );
+
+    assert_eq!(house.put("/api/v1/seats/8009/official", &token, &json!({})).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(house.put("/api/v1/seats/8002/official", &token, &json!({})).await.status, StatusCode::NO_CONTENT);
+    let seats = house.get("/api/v1/seats", &leader).await.json();
+    assert_eq!(
+        (&seats["items"][0]["official"], &seats["items"][1]["official"]),
+        (&Value::Null, &json!("duty_official"))
+    );
+    // It is nine on that Monday, and 8001 has been idle for longer.
+    house.switchboard().prefer(house.store.seats_on_turn(house.clock.now()).await.expect("the rota")).await;
+    let (_, mut orders) = house.caller().await;
+    assert_eq!(orders.recv().await, Some(Order::Ring(seat)));
+    // They may do at that seat what whoever sits there may.
+    let pause = json!({ "state": "paused" });
+    assert_eq!(house.put("/api/v1/seats/8002/state", &token, &pause).await.status, StatusCode::OK);
+    assert_eq!(house.put("/api/v1/seats/8001/state", &token, &pause).await.status, StatusCode::FORBIDDEN);
+
+    let gone = house.send(Method::DELETE, "/api/v1/seats/8002/official", &token, &[], None).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    assert!(house.store.seats_on_turn(house.clock.now()).await.expect("the rota").is_empty());
+    let (_, mut orders) = house.caller().await;
+    assert_eq!(orders.recv().await, Some(Order::Ring(other)));
+    let audit = house.get("/api/v1/audit", &house.token(Role::Auditor).await).await.json();
+    let actions: Vec<_> =
+        audit["items"].as_array().expect("entries").iter().filter_map(|it| it["action"].as_str()).collect();
+    for action in ["rota_set", "official_signed_in", "official_signed_out"] {
+        assert!(actions.contains(&action), "{action}: {actions:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_rota_names_the_field_and_changes_nothing() {
+    let house = House::open().await;
+    let leader = house.token(Role::ShiftLeader).await;
+    let (official, agent) = (house.person(Role::DutyOfficial).await, house.person(Role::Agent).await);
+    let turn = |person: &str, from: &str, desk: &str| json!({ "turns": [{"person": person, "rank": "局长", "from": from, "to": "12:00", "desk": desk}] });
+    let good = house.put("/api/v1/rota/2026-11-23", &leader, &turn(&official.name, "08:00", "main")).await;
+    assert_eq!(good.status, StatusCode::OK, "{}", good.json());
+    for (plan, field) in [
+        (turn(&official.name, "8 o'clock", "main"), "turns[0].from"),
+        (turn(&official.name, "08:00", "nowhere"), "turns[0].desk"),
+        (turn(&agent.name, "08:00", "main"), "turns[0].person"),
+        (turn("nobody", "08:00", "main"), "turns[0].person"),
+    ] {
+        let answer = house.put("/api/v1/rota/2026-11-23", &leader, &plan).await;
+        assert_eq!((answer.status, answer.json()["field"].as_str()), (StatusCode::BAD_REQUEST, Some(field)), "{plan}");
+    }
+    let shown = house.get("/api/v1/rota?from=2026-11-23", &leader).await.json();
+    assert_eq!(shown["items"].as_array().map(Vec::len), Some(1));
+}

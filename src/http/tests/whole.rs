@@ -68,6 +68,12 @@ async fn tries(house: &House) -> Vec<Try> {
         send("POST /api/v1/cases", Agent, "/api/v1/cases", json!({ "channel": "web" }), 400),
         get("GET /api/v1/seats", Some(Agent), "/api/v1/seats", 200),
         get("GET /api/v1/queues", Some(Agent), "/api/v1/queues", 200),
+        get("GET /api/v1/rota", Some(Agent), "/api/v1/rota", 200),
+        get("GET /api/v1/rota", Some(Agent), "/api/v1/rota?from=soon", 400),
+        send("PUT /api/v1/rota/{date}", Role::ShiftLeader, "/api/v1/rota/2026-11-27", json!({ "turns": [] }), 200),
+        send("PUT /api/v1/rota/{date}", Role::ShiftLeader, "/api/v1/rota/today", json!({ "turns": [] }), 400),
+        send("PUT /api/v1/seats/{id}/official", Role::DutyOfficial, "/api/v1/seats/8009/official", json!({}), 404),
+        send("DELETE /api/v1/seats/{id}/official", Role::DutyOfficial, "/api/v1/seats/8009/official", json!({}), 404),
         send(
             "PUT /api/v1/seats/{id}/state",
             Role::ShiftLeader,

@@ -41,6 +41,8 @@ pub(super) struct UserView {
     roles: Vec<Role>,
     unit: Option<String>,
     extension: Option<String>,
+    /// What they are good at, as desks ask for it.
+    skills: Vec<String>,
     state: UserState,
     /// Until when wrong passwords have locked the log-in.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -72,6 +74,7 @@ async fn view(app: &App, row: UserRow) -> Result<UserView, Problem> {
         roles: row.roles,
         unit: row.unit,
         extension: row.extension,
+        skills: row.skills,
         state: if row.disabled { UserState::Disabled } else { UserState::Active },
         locked_until: locked_until.map(Moment),
         password: row.password.is_some(),
@@ -126,6 +129,9 @@ pub(super) struct OpeningRequest {
     unit: Option<String>,
     /// Seat, digits.
     extension: Option<String>,
+    /// What they are good at, as desks ask for it: dialects, topics.
+    #[serde(default)]
+    skills: Vec<String>,
 }
 
 /// Opens an account. It can do nothing until the security administrator has given it roles and a password.
@@ -139,9 +145,9 @@ async fn open(
     who: Who<KeepUsers>,
     Body(request): Body<OpeningRequest>,
 ) -> Result<(StatusCode, Json<UserView>), Problem> {
-    let OpeningRequest { name, unit, extension } = request;
+    let OpeningRequest { name, unit, extension, skills } = request;
     known(&app, unit.as_deref())?;
-    let row = app.users.open(&By::from(&who.user), Opening { name, unit, extension }).await?;
+    let row = app.users.open(&By::from(&who.user), Opening { name, unit, extension, skills }).await?;
     Ok((StatusCode::CREATED, Json(view(&app, row).await?)))
 }
 
@@ -159,6 +165,8 @@ pub(super) struct ChangeRequest {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     extension: Option<Option<String>>,
+    /// All that they are good at.
+    skills: Option<Vec<String>>,
 }
 
 /// Tells `null` from a key that is absent.
@@ -167,7 +175,7 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Str
     Option::deserialize(deserializer).map(Some)
 }
 
-/// Changes name, unit or extension.
+/// Changes name, unit, extension or skills.
 #[utoipa::path(patch, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, format = Uuid, description = "The person")),
     request_body = ChangeRequest,
     responses((status = 200, description = "The person as they are now", body = UserView),
@@ -181,8 +189,9 @@ async fn change(
     Body(request): Body<ChangeRequest>,
 ) -> Result<Json<UserView>, Problem> {
     known(&app, request.unit.as_ref().and_then(Option::as_deref))?;
-    let change = Change { name: request.name, unit: request.unit, extension: request.extension };
-    let row = app.users.change(&By::from(&who.user), id, request.version, change).await?;
+    let ChangeRequest { version, name, unit, extension, skills } = request;
+    let change = Change { name, unit, extension, skills };
+    let row = app.users.change(&By::from(&who.user), id, version, change).await?;
     Ok(Json(view(&app, row).await?))
 }
 

@@ -10,6 +10,8 @@ impl From<UserError> for Problem {
         match &error {
             UserError::Name(_) => field("name"),
             UserError::Extension(_) => field("extension"),
+            UserError::Skill(_) => field("skills"),
+            UserError::Rota(wrong) => Kind::BadRequest.because(error.to_string()).with("field", wrong.field.clone()),
             UserError::Token(_) => Kind::BadRequest.because(error.to_string()),
             UserError::Unknown(_) | UserError::NotFound(_) => Kind::NotFound.because(error.to_string()),
             UserError::Stale { version, .. } => Kind::Stale.because(error.to_string()).with("version", *version),
