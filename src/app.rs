@@ -291,13 +291,17 @@ impl Builder {
             advertise: sip.advertise,
             numbers: self.settings.line.numbers.clone(),
             area_code: self.settings.line.area_code.clone(),
-            forks: sip::Forks { sources: self.settings.siprec.networks(), seats: self.settings.siprec.seats.clone() },
+            forks: sip::Forks {
+                sources: sip::Networks::new(self.settings.siprec.networks()),
+                seats: self.settings.siprec.seats.clone(),
+            },
             registration,
             srtp: match self.settings.rtp.srtp {
                 Srtp::Off => SrtpPolicy::Off,
                 Srtp::Accept => SrtpPolicy::Accept,
                 Srtp::Require => SrtpPolicy::Require,
             },
+            carriers: sip::Networks::new(self.settings.rtp.carriers()),
             max_calls: self.settings.line.max_calls,
             t1: SipSettings::T1,
             streams: StreamLimits::default(),
@@ -315,6 +319,7 @@ impl Builder {
             address: self.settings.sip.media(),
             ports: self.settings.rtp.range().unwrap_or_default(),
             shards: self.settings.rtp.shards,
+            shared: !self.settings.rtp.carriers.is_empty(),
         };
         let (media, events) = MediaPlane::start(settings, self.clock.clone())?;
         let (switchboard, hub) = self.give_to_seats(endpoint.registrar());

@@ -45,6 +45,7 @@ const PEOPLE: &[&str] = &[
     "INSERT INTO users (id, name, one_time, created, password) VALUES ('u', '李 \"四\" \\ 😀', 0, 1, '$argon2id$')",
     "INSERT INTO user_roles (user_id, role) VALUES ('u', 'agent')",
     "INSERT INTO seats (extension, user_id, ha1_md5, ha1_sha256, created, changed) VALUES ('8001', 'u', 'aa', 'bb', 1, 2)",
+    "INSERT INTO rota (id, user_id, rank, starts, ends, topics) VALUES ('r', 'u', '副市长', 1, 2, '[]')",
     "INSERT INTO tokens (hash, user_id, created, id) VALUES ('h', 'u', 1, 't')",
     "INSERT INTO passwords (id, user_id, hash) VALUES ('p', 'u', '$argon2id$')",
     "INSERT INTO sessions (id, hash, user_id, created, seen, ends) VALUES ('s', 'h', 'u', 1, 1, 2)",

@@ -220,13 +220,18 @@ impl Runner {
         }
     }
 
+    /// Where the caller's media comes from, if that is certain already.
+    fn source(&self) -> Option<SocketAddr> {
+        self.incoming.as_ref().and_then(|incoming| incoming.source)
+    }
+
     /// Does one thing; what comes of it at once is the next event.
     async fn act(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::OpenPort => {
                 let (media, call) = (&self.parts.media, self.facts.call);
                 let opened = match self.facts.fork {
-                    None => media.open(call).map(|port| vec![port]),
+                    None => media.open(call, self.source()).map(|port| vec![port]),
                     Some(_) => media.open_fork(call).map(Vec::from),
                 };
                 match opened {

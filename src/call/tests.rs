@@ -2,9 +2,15 @@
 
 mod seats;
 
-use std::{future::Future, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use sip_test::{CallReport, CallSpec, EndedBy, ForkSpec, Telling};
+use sip_test::{CallReport, CallSpec, Elsewhere, EndedBy, ForkSpec, Telling};
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +23,7 @@ use crate::{
     jobs::Queue,
     media::{MediaPlane, MediaSettings},
     recording::Archive,
-    sip::{Endpoint, Forks, Registration, SipSettings},
+    sip::{Endpoint, Forks, Networks, Registration, SipSettings},
     store::{CallRow, JobState, Store},
     switchboard::Switchboard,
     vault::Vault,
@@ -47,6 +53,8 @@ struct Rules {
     t1: Duration,
     plan: Plan,
     prompts: PathBuf,
+    /// Whose calls share a port.
+    carriers: Networks,
 }
 
 impl Default for Rules {
@@ -58,6 +66,7 @@ impl Default for Rules {
             t1: SipSettings::T1,
             plan: Plan::default(),
             prompts: "config/prompts".into(),
+            carriers: Networks::default(),
         }
     }
 }
@@ -68,13 +77,19 @@ impl House {
         let archive = Archive::in_folder(folder.path(), clock.clone());
         let url = format!("sqlite://{}", folder.path().join("hotline.db").display());
         let store = Store::open(&url, clock.clone()).await.expect("a database");
-        let settings = MediaSettings { address: [127, 0, 0, 1].into(), ports: (0, 0), shards: 1 };
+        let settings = MediaSettings {
+            address: [127, 0, 0, 1].into(),
+            ports: (0, 0),
+            shards: 1,
+            shared: !rules.carriers.is_empty(),
+        };
         let (media, media_events) = MediaPlane::start(settings, clock.clone()).expect("a media plane");
         // The test's switch is this machine.
-        let forks = Forks { sources: vec![([127, 0, 0, 1].into(), 32)], seats: vec!["8???".into()] };
+        let forks = Forks { sources: Networks::new(vec![([127, 0, 0, 1].into(), 32)]), seats: vec!["8???".into()] };
         let settings = SipSettings {
             t1: rules.t1,
             forks,
+            carriers: rules.carriers,
             registration: Registration { secrets: std::sync::Arc::new(seats::Known), ..Registration::default() },
             ..SipSettings::new(([127, 0, 0, 1], 0).into(), vec!["12345".into()], 4)
         };
@@ -177,6 +192,30 @@ async fn a_call_without_an_offer_hears_the_welcome_after_its_ack() {
     assert_eq!(report.status, 200);
     assert!(report.heard.iter().any(|sample| sample.unsigned_abs() > 1000), "the welcome is heard");
     assert_eq!(house.ended().await.end_reason, Some(EndReason::CallerHungUp));
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_of_a_carrier_are_heard_at_one_port_and_all_others_at_their_own() {
+    let carriers = Networks::new(vec![([127, 0, 0, 1].into(), 32)]);
+    let house = House::open(Rules { carriers, ..Rules::default() }).await;
+    let addresses = ["127.0.0.1:40000", "127.0.0.1:40002", "127.0.0.2:40000", "127.0.0.1:40000"];
+    let mut lines = Vec::new();
+    let mut calls = Vec::new();
+    for address in addresses {
+        let (address, far) = (address.parse().expect("an address"), Arc::<Mutex<_>>::default());
+        let mut spec = house.spec();
+        spec.elsewhere = Some(Elsewhere { address, far: Arc::clone(&far) });
+        calls.push(tokio::spawn(dial(spec)));
+        lines.push(until(async || *far.lock().expect("whole")).await);
+    }
+    assert_eq!(lines[0], lines[1]);
+    assert_ne!(lines[0], lines[2], "not this carrier's");
+    assert_ne!(lines[0], lines[3], "a second call from one address");
+    assert_ne!(lines[2], lines[3]);
+    for call in calls {
+        assert_eq!(call.await.expect("whole").status, 200);
+    }
     house.close().await;
 }
 

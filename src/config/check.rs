@@ -115,6 +115,9 @@ pub(super) fn check(settings: &Settings, file: &Path) -> Result<(), ConfigError>
     if settings.rtp.range().is_none() {
         wrong("rtp.ports", format!("`{}` is not a range such as 20000-29999 (from 1024)", settings.rtp.ports));
     }
+    for carrier in settings.rtp.carriers.iter().filter(|carrier| super::network(carrier).is_none()) {
+        wrong("rtp.carriers", format!("`{carrier}` is no address such as 10.0.0.5 or 10.0.0.0/24"));
+    }
     if !(1..=64).contains(&settings.rtp.shards) {
         wrong("rtp.shards", format!("{} is not between 1 and 64", settings.rtp.shards));
     }
@@ -322,6 +325,7 @@ mod tests {
     fn every_mistake_is_named_with_its_key() {
         let mut settings = Settings::default();
         settings.rtp.ports = "9".into();
+        settings.rtp.carriers = ["10.0.0.0/24", "trunk.example"].map(Into::into).into();
         settings.line.numbers = vec!["12a45".into()];
         settings.siprec.sources =
             ["10.0.0.5", "10.0.0.0/24", "::1", "2001:db8::/32", "10.0.0.0/33", "sbc.local"].map(Into::into).into();
@@ -331,9 +335,9 @@ mod tests {
         settings.http.tls = Some(Tls::Files { certificate: "absent.crt".into(), key: "config/hotline.toml".into() });
         settings.http.burst = 0;
         settings.telemetry.otlp_endpoint = Some("127.0.0.1:4318".into());
-        let error = check(&settings, Path::new("hotline.toml")).expect_err("ten mistakes");
+        let error = check(&settings, Path::new("hotline.toml")).expect_err("eleven mistakes");
         let keys: Vec<_> = error.mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
-        let sections = ["http.tls", "http.burst", "rtp.ports", "line.numbers"];
+        let sections = ["http.tls", "http.burst", "rtp.ports", "rtp.carriers", "line.numbers"];
         let siprec = ["siprec.sources", "siprec.sources", "siprec.seats"];
         assert_eq!(keys, [&sections[..], &siprec, &["people.lock_after", "telemetry.otlp_endpoint", ""]].concat());
         assert!(error.to_string().contains("absent.crt"), "{error}");

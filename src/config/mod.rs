@@ -94,6 +94,9 @@ pub struct Rtp {
     pub shards: usize,
     /// Whether sealed media is taken.
     pub srtp: Srtp,
+    /// Addresses and networks of carriers whose media comes from the address in its description: their calls share a pair
+    /// of ports for each thread.
+    pub carriers: Vec<String>,
 }
 
 /// Which media of a telephone is taken: sealed with keys from its session description, or in clear.
@@ -295,7 +298,7 @@ impl Default for Settings {
                 realm: "hotline".into(),
                 md5_only_agents: vec!["baresip".into()],
             },
-            rtp: Rtp { ports: "20000-29999".into(), shards: 1, srtp: Srtp::Accept },
+            rtp: Rtp { ports: "20000-29999".into(), shards: 1, srtp: Srtp::Accept, carriers: Vec::new() },
             line: Line {
                 numbers: vec!["12345".into()],
                 area_code: "0635".into(),
@@ -434,6 +437,13 @@ impl Siprec {
     /// The trusted networks: an address, and how many of its first bits count. What is none is left out; `check` names it.
     pub fn networks(&self) -> Vec<(IpAddr, u8)> {
         self.sources.iter().filter_map(|source| network(source)).collect()
+    }
+}
+
+impl Rtp {
+    /// The carriers' networks, as [`Siprec::networks`].
+    pub fn carriers(&self) -> Vec<(IpAddr, u8)> {
+        self.carriers.iter().filter_map(|carrier| network(carrier)).collect()
     }
 }
 

@@ -25,6 +25,7 @@ mod rtp;
 mod sender;
 mod sequence;
 mod shard;
+mod shared;
 mod socket;
 mod srtp;
 mod talk;
@@ -57,6 +58,8 @@ pub struct MediaSettings {
     pub ports: (u16, u16),
     /// Threads; each carries up to 200 calls.
     pub shards: usize,
+    /// Whether calls whose peer is certain share a pair of ports for each thread.
+    pub shared: bool,
 }
 
 /// The two G.711 codecs.

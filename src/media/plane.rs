@@ -17,8 +17,8 @@ use super::{
     MediaCommand, MediaError, MediaEvent, MediaSettings, Party,
     fork::Fork,
     leg::Leg,
-    ports::{Pair, Pool},
-    shard::{Carried, Message, Shard},
+    ports::Pool,
+    shard::{Carried, Message, Port, Shard},
     talk::Talk,
 };
 use crate::{
@@ -34,6 +34,8 @@ struct Inner {
     clock: Clock,
     pool: Arc<Pool>,
     shards: Vec<SyncSender<Message>>,
+    /// Where the shards hear the calls of carriers, if these share ports.
+    shared: Vec<SocketAddr>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     calls: Mutex<HashMap<CallId, Carriage>>,
 }
@@ -44,10 +46,17 @@ struct Carriage {
     shard: usize,
     /// When its media began.
     epoch: Instant,
+    /// Where its caller's media comes from, if it shares ports with others.
+    source: Option<SocketAddr>,
     /// Nobody joins a forked call.
     forked: bool,
     /// Who takes part, by [`Party`].
     present: [bool; Party::MOST],
+}
+
+impl Carriage {
+    /// The caller, and nobody else yet.
+    const ALONE: [bool; Party::MOST] = [true, false, false, false];
 }
 
 impl MediaPlane {
@@ -65,28 +74,43 @@ impl MediaPlane {
         }
         let pool = Arc::new(Pool::new(settings.address, settings.ports, clock.clone())?);
         let (events, receiver) = mpsc::channel(Self::EVENTS);
-        let (mut shards, mut threads) = (Vec::new(), Vec::new());
+        let (mut shards, mut threads, mut shared) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..settings.shards {
             let failed = |source| MediaError::Thread { shard: number, source };
             let (sender, messages) = sync_channel(Self::RING);
-            let shard = Shard::new(clock.clone(), messages, events.clone()).map_err(failed)?;
+            let pair = settings.shared.then(|| pool.take()).transpose()?;
+            shared.extend(pair.as_ref().map(|pair| pair.address));
+            let shard = Shard::new(clock.clone(), messages, events.clone(), pair).map_err(failed)?;
             let thread = std::thread::Builder::new().name(format!("media-{number}"));
             threads.push(thread.spawn(move || shard.run()).map_err(failed)?);
             shards.push(sender);
         }
         let (threads, calls) = (Mutex::new(threads), Mutex::default());
-        Ok((Self(Arc::new(Inner { clock, pool, shards, threads, calls })), receiver))
+        Ok((Self(Arc::new(Inner { clock, pool, shards, shared, threads, calls })), receiver))
     }
 
-    /// Takes an even RTP port and the odd RTCP port above it for a call.
+    /// Opens a call at an even RTP port and the odd RTCP port above it: at ports of its own, or at those that it shares.
     ///
+    /// * `source` — where the caller's media comes from, if that is certain.
     /// * returns — the address RTP is received at (and sent from).
-    pub fn open(&self, call: CallId) -> Result<SocketAddr, MediaError> {
-        let pair = self.0.pool.take()?;
-        let address = pair.address;
+    pub fn open(&self, call: CallId, source: Option<SocketAddr>) -> Result<SocketAddr, MediaError> {
+        let mut calls = self.calls();
+        let shard = self.emptiest(&calls);
+        // Two calls from one address cannot be told apart.
+        let source =
+            source.filter(|it| !it.ip().is_unspecified() && calls.values().all(|call| call.source != Some(*it)));
+        let (port, address, source) = match (source, self.0.shared.get(shard)) {
+            (Some(source), Some(address)) => (Port::Shared(source), *address, Some(source)),
+            _ => {
+                let pair = self.0.pool.take()?;
+                let address = pair.address;
+                (Port::Own(pair), address, None)
+            }
+        };
         let epoch = self.0.clock.instant();
-        let talk = Talk::new(call, epoch, self.leg("caller", epoch));
-        self.carry(call, Carried::Talk(Box::new(talk)), vec![pair], epoch)?;
+        let talk = Box::new(Talk::new(call, epoch, self.leg("caller", epoch)));
+        let carriage = Carriage { shard, epoch, source, forked: false, present: Carriage::ALONE };
+        self.carry(&mut calls, call, carriage, Carried::Talk(talk), vec![port])?;
         Ok(address)
     }
 
@@ -118,6 +142,13 @@ impl MediaPlane {
         Leg::new(who.into(), epoch, wall, random)
     }
 
+    /// The caller's media comes from elsewhere now.
+    fn moved(&self, call: CallId, to: SocketAddr) {
+        if let Some(Carriage { source: Some(source), .. }) = self.calls().get_mut(&call) {
+            *source = to;
+        }
+    }
+
     fn absent(&self, call: CallId, party: Party) {
         if let Some(carriage) = self.calls().get_mut(&call) {
             carriage.present[party.index()] = false;
@@ -133,25 +164,36 @@ impl MediaPlane {
         let random = [[(); 4]; 2].map(|side| side.map(|()| u32::from_ne_bytes(self.0.clock.random())));
         let epoch = self.0.clock.instant();
         let fork = Box::new(Fork::new(call, epoch, self.0.clock.now(), random));
-        self.carry(call, Carried::Fork(fork), pairs.into(), epoch)?;
+        let mut calls = self.calls();
+        let shard = self.emptiest(&calls);
+        let carriage = Carriage { shard, epoch, source: None, forked: true, present: Carriage::ALONE };
+        self.carry(&mut calls, call, carriage, Carried::Fork(fork), pairs.map(Port::Own).into())?;
         Ok(addresses)
     }
 
-    /// Gives a call to the shard with the fewest.
-    fn carry(&self, call: CallId, carried: Carried, pairs: Vec<Pair>, epoch: Instant) -> Result<(), MediaError> {
-        let mut calls = self.calls();
-        if calls.contains_key(&call) {
-            return Err(MediaError::Twice(call));
-        }
+    /// The shard with the fewest calls.
+    fn emptiest(&self, calls: &HashMap<CallId, Carriage>) -> usize {
         let mut load = vec![0_usize; self.0.shards.len()];
         for carriage in calls.values() {
             load[carriage.shard] += 1;
         }
-        let shard = (0..load.len()).min_by_key(|shard| load[*shard]).unwrap_or(0);
-        let forked = matches!(carried, Carried::Fork(_));
-        let present = [true, false, false, false];
-        self.send(shard, call, Message::Open { call, carried, pairs })?;
-        calls.insert(call, Carriage { shard, epoch, forked, present });
+        (0..load.len()).min_by_key(|shard| load[*shard]).unwrap_or(0)
+    }
+
+    /// Gives a call to its shard.
+    fn carry(
+        &self,
+        calls: &mut HashMap<CallId, Carriage>,
+        call: CallId,
+        carriage: Carriage,
+        carried: Carried,
+        ports: Vec<Port>,
+    ) -> Result<(), MediaError> {
+        if calls.contains_key(&call) {
+            return Err(MediaError::Twice(call));
+        }
+        self.send(carriage.shard, call, Message::Open { call, carried, ports })?;
+        calls.insert(call, carriage);
         Ok(())
     }
 
@@ -159,8 +201,10 @@ impl MediaPlane {
     /// a leg that is not closed would keep its ports for ever.
     pub fn command(&self, call: CallId, command: MediaCommand) -> Result<(), MediaError> {
         let shard = self.calls().get(&call).ok_or(MediaError::NoLeg(call))?.shard;
-        if let MediaCommand::Leave(party) = &command {
-            self.absent(call, *party);
+        match &command {
+            MediaCommand::Leave(party) => self.absent(call, *party),
+            MediaCommand::Connect(Party::CALLER, media) => self.moved(call, media.address),
+            _ => {}
         }
         let closing = matches!(command, MediaCommand::Close);
         let message = Message::Command { call, command, at: self.0.clock.instant() };

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::mpsc::{Receiver, TryRecvError},
     time::{Duration, Instant},
 };
@@ -13,6 +14,7 @@ use super::{
     fork::Fork,
     leg::{Kind, Leg, Transmit},
     ports::Pair,
+    shared::Shared,
     socket::{Batch, Datagram, Poller},
     talk::Talk,
 };
@@ -23,10 +25,17 @@ use crate::{
 
 /// What the plane tells a shard.
 pub enum Message {
-    Open { call: CallId, carried: Carried, pairs: Vec<Pair> },
+    Open { call: CallId, carried: Carried, ports: Vec<Port> },
     Join { call: CallId, party: Party, leg: Box<Leg>, pair: Pair },
     Command { call: CallId, command: MediaCommand, at: Instant },
     Stop,
+}
+
+/// The ports of a party.
+pub enum Port {
+    Own(Pair),
+    /// Those of the shard that calls of carriers share; what comes from this address is the party's.
+    Shared(SocketAddr),
 }
 
 /// The media side of a call.
@@ -48,14 +57,17 @@ pub struct Shard {
     /// Whose turn it is of those without packets.
     turn: usize,
     calls: HashMap<CallId, usize>,
-    batch: Batch,
+    batch: Batch<4>,
     ready: Vec<u64>,
+    shared: Option<Shared>,
+    /// Slots of calls whose sound the kernel did not take.
+    failed: Vec<usize>,
 }
 
 struct Slot {
     carried: Carried,
     /// By party; of a fork the caller's and the operator's.
-    pairs: [Option<Pair>; Party::MOST],
+    ports: [Option<Port>; Party::MOST],
     /// Something came for it in this tick.
     touched: bool,
 }
@@ -131,17 +143,27 @@ impl Shard {
     /// A kernel time stamp is believed up to this age; wall time may be set meanwhile.
     const OLDEST: Duration = Duration::from_secs(2);
 
-    pub fn new(clock: Clock, messages: Receiver<Message>, events: Sender<MediaEvent>) -> std::io::Result<Self> {
+    /// * `shared` — ports for the calls of carriers.
+    pub fn new(
+        clock: Clock,
+        messages: Receiver<Message>,
+        events: Sender<MediaEvent>,
+        shared: Option<Pair>,
+    ) -> std::io::Result<Self> {
+        let poller = Poller::new()?;
+        let shared = shared.map(|pair| Shared::new(pair, &poller, SHARED)).transpose()?;
         Ok(Self {
             clock,
             messages,
             events,
-            poller: Poller::new()?,
+            poller,
             slots: Vec::new(),
             turn: 0,
             calls: HashMap::new(),
             batch: Batch::new(),
             ready: Vec::with_capacity(256),
+            shared,
+            failed: Vec::new(),
         })
     }
 
@@ -172,7 +194,7 @@ impl Shard {
                 self.messages.try_recv()
             };
             match message {
-                Ok(Message::Open { call, carried, pairs }) => self.open(call, carried, pairs),
+                Ok(Message::Open { call, carried, ports }) => self.open(call, carried, ports),
                 Ok(Message::Join { call, party, leg, pair }) => self.join(call, party, *leg, pair),
                 Ok(Message::Command { call, command: MediaCommand::Leave(party), at }) => self.leave(call, party, at),
                 Ok(Message::Command { call, command, at }) => self.command(call, command, at),
@@ -183,17 +205,20 @@ impl Shard {
         true
     }
 
-    fn open(&mut self, call: CallId, carried: Carried, pairs: Vec<Pair>) {
+    fn open(&mut self, call: CallId, carried: Carried, ports: Vec<Port>) {
         let index = self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
         });
         let mut places = [const { None }; Party::MOST];
-        for ((party, place), pair) in Party::all().zip(&mut places).zip(pairs) {
-            self.watch(index, party, &pair, call);
-            *place = Some(pair);
+        for ((party, place), port) in Party::all().zip(&mut places).zip(ports) {
+            match &port {
+                Port::Own(pair) => self.watch(index, party, pair, call),
+                Port::Shared(source) => self.claim(index, *source, None),
+            }
+            *place = Some(port);
         }
-        self.slots[index] = Some(Slot { carried, pairs: places, touched: true });
+        self.slots[index] = Some(Slot { carried, ports: places, touched: true });
         self.calls.insert(call, index);
     }
 
@@ -205,25 +230,49 @@ impl Shard {
         }
     }
 
+    /// What comes from a carrier's address is this call's.
+    fn claim(&mut self, index: usize, rtp: SocketAddr, rtcp: Option<SocketAddr>) {
+        if let Some(shared) = &mut self.shared
+            && !shared.claim(rtp, rtcp, index)
+        {
+            tracing::warn!(source = %rtp, "media: two calls of a carrier have the same address; the first keeps it");
+        }
+    }
+
+    /// A call of a carrier may move its media; what is under way from the address of before is still taken.
+    fn follow(&mut self, index: usize, command: &MediaCommand) {
+        let MediaCommand::Connect(Party::CALLER, media) = command else { return };
+        let Some(Some(Slot { ports, .. })) = self.slots.get_mut(index) else { return };
+        let Some(Port::Shared(source)) = &mut ports[Party::CALLER.index()] else { return };
+        let before = std::mem::replace(source, media.address);
+        if let Some(shared) = &mut self.shared {
+            shared.release(index);
+        }
+        self.claim(index, media.address, media.rtcp);
+        if before != media.address {
+            self.claim(index, before, None);
+        }
+    }
+
     /// A party that took part until now is gone with its ports.
     fn join(&mut self, call: CallId, party: Party, leg: Leg, pair: Pair) {
         let Some(&index) = self.calls.get(&call) else { return };
         self.watch(index, party, &pair, call);
-        if let Some(Slot { carried: Carried::Talk(talk), pairs, .. }) = &mut self.slots[index] {
+        if let Some(Slot { carried: Carried::Talk(talk), ports, .. }) = &mut self.slots[index] {
             talk.join(party, leg);
-            pairs[party.index()] = Some(pair);
+            ports[party.index()] = Some(Port::Own(pair));
         }
     }
 
     fn leave(&mut self, call: CallId, party: Party, at: Instant) {
         let Some(&index) = self.calls.get(&call) else { return };
-        let Some(Slot { carried: Carried::Talk(talk), pairs, .. }) = &mut self.slots[index] else { return };
-        if let (Some(pair), Some(out)) = (&pairs[party.index()], talk.poll_farewell(party, at)) {
+        let Some(Slot { carried: Carried::Talk(talk), ports, .. }) = &mut self.slots[index] else { return };
+        if let (Some(Port::Own(pair)), Some(out)) = (&ports[party.index()], talk.poll_farewell(party, at)) {
             // A goodbye that is lost is missed by nobody.
             let _ = send(pair, &out);
         }
         let Some(stats) = talk.leave(party, at) else { return };
-        pairs[party.index()] = None;
+        ports[party.index()] = None;
         while let Some(event) = talk.poll_event() {
             tell_one(&self.events, event);
         }
@@ -236,12 +285,19 @@ impl Shard {
         if closing {
             self.drain(index);
         }
-        let Some(Slot { carried, pairs, touched }) = &mut self.slots[index] else { return };
+        self.follow(index, &command);
+        let Some(Slot { carried, ports, touched }) = &mut self.slots[index] else { return };
         *touched = true;
         carried.handle_command(command, at, self.clock.now());
         tell(&self.events, carried);
         if closing {
-            transmit(carried, pairs, at);
+            let mut doors = Doors { slot: index, ports, shared: self.shared.as_mut(), failed: &mut self.failed };
+            doors.transmit(carried, at);
+            if let Some(shared) = &mut self.shared {
+                shared.send(&mut self.failed);
+                shared.release(index);
+                self.failed.retain(|slot| *slot != index);
+            }
             let stats = carried.stats();
             self.calls.remove(&call);
             // Ports are free before anybody hears of it.
@@ -252,9 +308,14 @@ impl Shard {
 
     /// Takes the last packets of a call that is about to end.
     fn drain(&mut self, index: usize) {
-        for party in Party::all() {
-            self.receive_from(token(index, party));
-            self.receive_from(token(index, party) + 1);
+        let Some(Slot { ports, .. }) = &self.slots[index] else { return };
+        let tokens = Party::all().zip(ports).filter_map(|(party, port)| match port {
+            Some(Port::Own(_)) => Some([token(index, party), token(index, party) + 1]),
+            Some(Port::Shared(_)) => Some(SHARED),
+            None => None,
+        });
+        for token in tokens.collect::<Vec<_>>().into_flattened() {
+            self.receive_from(token);
         }
     }
 
@@ -268,23 +329,27 @@ impl Shard {
     }
 
     fn receive_from(&mut self, token: u64) {
+        let when = Arrivals { now: self.clock.instant(), wall: self.clock.kernel_time() };
+        if SHARED.contains(&token) {
+            let (Some(shared), slots, rtcp) = (&mut self.shared, &mut self.slots, token == SHARED[1]) else { return };
+            return shared.receive(rtcp, |slot, datagram| {
+                let Some(Some(Slot { carried, touched, .. })) = slots.get_mut(slot) else { return };
+                *touched = true;
+                carried.handle_datagram(Party::CALLER, rtcp, when.of(&datagram), datagram);
+            });
+        }
         let index = usize::try_from(token / PER_SLOT).unwrap_or(usize::MAX);
-        let Some(Some(Slot { carried, pairs, touched })) = self.slots.get_mut(index) else { return };
+        let Some(Some(Slot { carried, ports, touched })) = self.slots.get_mut(index) else { return };
         *touched = true;
         let (place, rtcp) = (token % PER_SLOT / 2, token % 2 == 1);
-        let Some((party, Some(pair))) = Party::all().zip(pairs).find(|(party, _)| u64::from(party.0) == place) else {
-            return;
-        };
+        let own = Party::all().zip(ports).find(|(party, _)| u64::from(party.0) == place);
+        let Some((party, Some(Port::Own(pair)))) = own else { return };
         let socket = if rtcp { &pair.rtcp } else { &pair.rtp };
-        let (now, wall) = (self.clock.instant(), self.clock.kernel_time());
         for _ in 0..Self::BATCHES {
             let count = self.batch.receive(socket, |datagram| {
-                let age = datagram.stamped.and_then(|stamped| wall.checked_sub(stamped));
-                let age = age.filter(|age| *age <= Self::OLDEST).unwrap_or_default();
-                let at = now.checked_sub(age).unwrap_or(now);
-                carried.handle_datagram(party, rtcp, at, datagram);
+                carried.handle_datagram(party, rtcp, when.of(&datagram), datagram);
             });
-            if !Batch::is_full(count) {
+            if !Batch::<4>::is_full(count) {
                 break;
             }
         }
@@ -294,17 +359,44 @@ impl Shard {
         let now = self.clock.instant();
         self.turn = (self.turn + 1) % Self::TURNS;
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            let Some(Slot { carried, pairs, touched }) = slot else { continue };
+            let Some(Slot { carried, ports, touched }) = slot else { continue };
             if !std::mem::take(touched) && index % Self::TURNS != self.turn {
                 continue;
             }
             carried.handle_timeout(now);
-            transmit(carried, pairs, now);
+            let mut doors = Doors { slot: index, ports, shared: self.shared.as_mut(), failed: &mut self.failed };
+            doors.transmit(carried, now);
             tell(&self.events, carried);
+        }
+        if let Some(shared) = &mut self.shared {
+            shared.send(&mut self.failed);
+        }
+        for index in self.failed.drain(..) {
+            if let Some(Slot { carried, .. }) = &mut self.slots[index] {
+                carried.handle_send_failed(Party::CALLER);
+            }
         }
     }
 }
 
+/// What the clock said when datagrams were fetched.
+#[derive(Clone, Copy)]
+struct Arrivals {
+    now: Instant,
+    wall: Duration,
+}
+
+impl Arrivals {
+    /// When the kernel got a datagram.
+    fn of(self, datagram: &Datagram<'_>) -> Instant {
+        let age = datagram.stamped.and_then(|stamped| self.wall.checked_sub(stamped));
+        let age = age.filter(|age| *age <= Shard::OLDEST).unwrap_or_default();
+        self.now.checked_sub(age).unwrap_or(self.now)
+    }
+}
+
+/// The tokens of the ports that calls of carriers share: above those of all slots.
+const SHARED: [u64; 2] = [u64::MAX - 1, u64::MAX];
 /// Tokens of a slot: two for each party.
 const PER_SLOT: u64 = 2 * Party::MOST as u64;
 
@@ -312,12 +404,25 @@ const fn token(index: usize, party: Party) -> u64 {
     index as u64 * PER_SLOT + party.0 as u64 * 2
 }
 
-fn transmit(carried: &mut Carried, pairs: &[Option<Pair>; Party::MOST], now: Instant) {
-    while let Some((party, out)) = carried.poll_transmit(now) {
-        let Some(pair) = &pairs[party.index()] else { continue };
-        // A report that is lost is followed by another.
-        if send(pair, &out).is_err() && out.what == Kind::Sound {
-            carried.handle_send_failed(party);
+/// Where the datagrams of a call leave.
+struct Doors<'a> {
+    slot: usize,
+    ports: &'a [Option<Port>; Party::MOST],
+    shared: Option<&'a mut Shared>,
+    failed: &'a mut Vec<usize>,
+}
+
+impl Doors<'_> {
+    fn transmit(&mut self, carried: &mut Carried, now: Instant) {
+        while let Some((party, out)) = carried.poll_transmit(now) {
+            match (&self.ports[party.index()], &mut self.shared) {
+                // A report that is lost is followed by another.
+                (Some(Port::Own(pair)), _) if send(pair, &out).is_err() && out.what == Kind::Sound => {
+                    carried.handle_send_failed(party);
+                }
+                (Some(Port::Shared(_)), Some(shared)) => shared.put(&out, self.slot, self.failed),
+                _ => {}
+            }
         }
     }
 }

@@ -13,8 +13,6 @@ use std::{
 
 /// Largest datagram that is taken whole: more than an Ethernet frame holds.
 const DATAGRAM: usize = 1_600;
-/// Datagrams taken from a socket at once; mostly there is one.
-const BATCH: usize = 4;
 /// Room for the time stamp.
 const CONTROL: usize = 64;
 
@@ -58,8 +56,8 @@ impl Poller {
     }
 }
 
-/// Buffers for one batch of datagrams.
-pub struct Batch {
+/// Buffers for one batch of datagrams, at most `N`.
+pub struct Batch<const N: usize> {
     bytes: Box<[[u8; DATAGRAM]]>,
     names: Box<[libc::sockaddr_storage]>,
     control: Box<[Control]>,
@@ -79,13 +77,13 @@ pub struct Datagram<'a> {
     pub bytes: Option<&'a mut [u8]>,
 }
 
-impl Batch {
+impl<const N: usize> Batch<N> {
     pub fn new() -> Self {
         Self {
-            bytes: vec![[0; DATAGRAM]; BATCH].into(),
+            bytes: vec![[0; DATAGRAM]; N].into(),
             // SAFETY: all-zero bytes are a valid sockaddr_storage (family unspecified).
-            names: vec![unsafe { mem::zeroed() }; BATCH].into(),
-            control: vec![Control([0; CONTROL]); BATCH].into(),
+            names: vec![unsafe { mem::zeroed() }; N].into(),
+            control: vec![Control([0; CONTROL]); N].into(),
         }
     }
 
@@ -94,8 +92,8 @@ impl Batch {
     /// * returns — how many datagrams were there; a full batch (see [`Batch::is_full`]) means that more may wait.
     pub fn receive(&mut self, socket: &UdpSocket, mut each: impl FnMut(Datagram<'_>)) -> usize {
         // SAFETY: zero is a valid value of these plain C structures.
-        let (mut vectors, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) = unsafe { mem::zeroed() };
-        for index in 0..BATCH {
+        let (mut vectors, mut headers): ([libc::iovec; N], [libc::mmsghdr; N]) = unsafe { mem::zeroed() };
+        for index in 0..N {
             vectors[index].iov_base = self.bytes[index].as_mut_ptr().cast();
             vectors[index].iov_len = DATAGRAM;
             let header = &mut headers[index].msg_hdr;
@@ -106,7 +104,7 @@ impl Batch {
             header.msg_control = self.control[index].0.as_mut_ptr().cast();
             header.msg_controllen = CONTROL;
         }
-        let room = libc::c_uint::try_from(BATCH).unwrap_or(1);
+        let room = libc::c_uint::try_from(N).unwrap_or(1);
         // SAFETY: every pointer above leads to a buffer of the stated length that lives until the end of this call.
         let count = unsafe {
             libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), room, libc::MSG_DONTWAIT, ptr::null_mut())
@@ -123,8 +121,83 @@ impl Batch {
         count
     }
 
+    /// * `count` — what [`Batch::receive`] said.
     pub const fn is_full(count: usize) -> bool {
-        count == BATCH
+        count == N
+    }
+}
+
+/// Datagrams that leave a socket together.
+pub struct Outbox {
+    bytes: Box<[[u8; DATAGRAM]]>,
+    waiting: Vec<Waiting>,
+}
+
+struct Waiting {
+    to: socket2::SockAddr,
+    length: usize,
+    tag: usize,
+}
+
+impl Outbox {
+    /// The kernel is asked once for so many.
+    const ROOM: usize = 64;
+
+    pub fn new() -> Self {
+        Self { bytes: vec![[0; DATAGRAM]; Self::ROOM].into(), waiting: Vec::with_capacity(Self::ROOM) }
+    }
+
+    /// Whether all that waits has to be sent before more is put in.
+    pub fn is_full(&self) -> bool {
+        self.waiting.len() == Self::ROOM
+    }
+
+    /// Lets a datagram wait. What is too long, or does not fit, is cut off or left out: nothing of ours is.
+    ///
+    /// * `tag` — names it if it cannot be sent.
+    pub fn put(&mut self, to: SocketAddr, bytes: &[u8], tag: usize) {
+        let Some(room) = self.bytes.get_mut(self.waiting.len()) else { return };
+        let length = bytes.len().min(DATAGRAM);
+        room[..length].copy_from_slice(&bytes[..length]);
+        self.waiting.push(Waiting { to: to.into(), length, tag });
+    }
+
+    /// Sends what waits.
+    ///
+    /// * `failed` — gets the tags of those that the kernel did not take.
+    pub fn send(&mut self, socket: &UdpSocket, mut failed: impl FnMut(usize)) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        // SAFETY: zero is a valid value of these plain C structures.
+        let (mut vectors, mut headers): ([libc::iovec; Self::ROOM], [libc::mmsghdr; Self::ROOM]) =
+            unsafe { mem::zeroed() };
+        for (index, waiting) in self.waiting.iter().enumerate() {
+            vectors[index].iov_base = self.bytes[index].as_mut_ptr().cast();
+            vectors[index].iov_len = waiting.length;
+            let header = &mut headers[index].msg_hdr;
+            header.msg_name = waiting.to.as_ptr().cast_mut().cast();
+            header.msg_namelen = waiting.to.len();
+            header.msg_iov = &raw mut vectors[index];
+            header.msg_iovlen = 1;
+        }
+        let mut next = 0;
+        while next < self.waiting.len() {
+            let rest = &mut headers[next..self.waiting.len()];
+            let count = libc::c_uint::try_from(rest.len()).unwrap_or(0);
+            // SAFETY: every pointer above leads to a buffer of the stated length that lives until the end of this call, and
+            // the kernel reads them only.
+            let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
+            match usize::try_from(sent) {
+                Ok(sent) if sent > 0 => next += sent,
+                // The first of them was not taken.
+                _ => {
+                    failed(self.waiting[next].tag);
+                    next += 1;
+                }
+            }
+        }
+        self.waiting.clear();
     }
 }
 
@@ -182,7 +255,7 @@ mod tests {
             poller.poll(&mut ready);
         }
         assert_eq!(ready, [42]);
-        let (mut batch, mut got) = (Batch::new(), Vec::new());
+        let (mut batch, mut got) = (Batch::<4>::new(), Vec::new());
         while got.len() < 3 {
             batch.receive(&here, |datagram| {
                 assert_eq!(datagram.from, there.local_addr().expect("bound"));
@@ -191,5 +264,27 @@ mod tests {
             });
         }
         assert_eq!(got, [Some(3), Some(DATAGRAM), None]);
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_take_is_named_and_the_rest_leaves() {
+        let (here, there) = (UdpSocket::bind("127.0.0.1:0"), UdpSocket::bind("127.0.0.1:0"));
+        let (here, there) = (here.expect("loopback"), there.expect("loopback"));
+        there.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
+        let (to, nowhere) = (there.local_addr().expect("bound"), "[2001:db8::1]:9".parse().expect("an address"));
+        let (mut outbox, mut failed) = (Outbox::new(), Vec::new());
+        for tag in 0..u8::try_from(Outbox::ROOM).expect("small") {
+            assert!(!outbox.is_full());
+            outbox.put(if tag % 10 == 3 { nowhere } else { to }, &[tag; 3], tag.into());
+        }
+        assert!(outbox.is_full());
+        outbox.send(&here, |tag| failed.push(tag));
+        assert_eq!(failed, [3, 13, 23, 33, 43, 53, 63], "IPv6 from an IPv4 socket");
+        assert!(!outbox.is_full());
+        let mut bytes = [0; 9];
+        for tag in (0..64).filter(|tag| tag % 10 != 3) {
+            assert_eq!(there.recv(&mut bytes).expect("in time"), 3);
+            assert_eq!(bytes[..3], [tag; 3]);
+        }
     }
 }

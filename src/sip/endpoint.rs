@@ -253,6 +253,12 @@ impl Shared {
         Sealing { policy: self.settings.srtp, ours: self.clock.random() }
     }
 
+    /// Where the media of an offer comes from, if its word is believed.
+    pub(super) fn source(&self, offer: &Offer) -> Option<SocketAddr> {
+        let address = offer.choose(self.sealing()).ok()?.1.address;
+        self.settings.carriers.contains(address.ip()).then_some(address)
+    }
+
     pub(super) const fn srtp(&self) -> SrtpPolicy {
         self.settings.srtp
     }
@@ -376,7 +382,7 @@ impl Shared {
     /// Whether a request comes from a switch that may fork its calls to us.
     fn is_trusted(&self, tx: &Transaction) -> bool {
         let peer = || tx.connection.as_ref()?.get_remote_addr()?.get_socketaddr().ok();
-        self.settings.forks.is_on() && peer().is_some_and(|peer| self.settings.forks.trusts(peer.ip()))
+        self.settings.forks.is_on() && peer().is_some_and(|peer| self.settings.forks.sources.contains(peer.ip()))
     }
 
     fn is_merged(&self, request: &Request) -> bool {

@@ -30,6 +30,8 @@ pub struct Incoming {
     pub forked: Option<Parties>,
     /// Our address as the caller can reach it.
     pub local: IpAddr,
+    /// Where the caller's media comes from, if that is certain before any of it is heard: a carrier says so.
+    pub source: Option<SocketAddr>,
     /// The INVITE's part of the trace; the call goes on below it.
     pub span: Span,
     offer: Option<Offer>,
@@ -70,7 +72,8 @@ impl Incoming {
         (offer, terms): (Option<Offer>, Option<Terms>),
         link: Link,
     ) -> Self {
-        Self { caller, called, forked, local, span: Span::current(), offer, terms, link: Some(link) }
+        let source = offer.as_ref().and_then(|offer| link.shared.source(offer));
+        Self { caller, called, forked, local, source, span: Span::current(), offer, terms, link: Some(link) }
     }
 
     /// Answers with 200.

@@ -17,6 +17,7 @@ mod fuzz;
 mod incoming;
 mod leg;
 mod merged;
+mod network;
 mod outgoing;
 mod refresh;
 mod registrar;
@@ -37,6 +38,7 @@ use std::{
 
 pub use endpoint::Endpoint;
 pub use incoming::{AnswerError, Answered, Incoming};
+pub use network::Networks;
 pub use outgoing::{Dialler, Ring, RingEvent, Ringing, Target};
 pub use registrar::{Away, Binding, Registrar, Registration, Secrets};
 pub use siprec::{Forks, Parties};
@@ -64,6 +66,8 @@ pub struct SipSettings {
     pub registration: Registration,
     /// Which streams are taken.
     pub srtp: sdp::SrtpPolicy,
+    /// Whose media comes from the address in its description.
+    pub carriers: Networks,
     /// Calls at once; the next one hears 503 with Retry-After.
     pub max_calls: usize,
     /// The protocol's T1 (RFC 3261 §17); a 200 without ACK is given up after 64 of them.
@@ -104,6 +108,7 @@ impl SipSettings {
             forks: Forks::default(),
             registration: Registration::default(),
             srtp: sdp::SrtpPolicy::default(),
+            carriers: Networks::default(),
             max_calls,
             t1: Self::T1,
             streams: StreamLimits::default(),

@@ -88,6 +88,12 @@ const ALL: &[(&str, Kind, Unit, &str)] = &[
     ("hotline_call_loss_ratio", Histogram(LOSSES), Unit::Count, "Share of packets a call lost, 0 to 1, by direction"),
     ("hotline_call_jitter_seconds", Histogram(WAYS), Unit::Seconds, "Jitter at the end of a call, by direction"),
     ("hotline_call_round_trip_seconds", Histogram(WAYS), Unit::Seconds, "To the caller's telephone and back"),
+    (
+        "hotline_media_strangers_total",
+        Counter,
+        Unit::Count,
+        "Packets that came to the ports shared by the calls of carriers from where none of these calls is",
+    ),
     ("hotline_media_events_lost_total", Counter, Unit::Count, "Events of a leg that nobody took in time"),
     // Recordings.
     ("hotline_recordings_growing", Gauge, Unit::Count, "Recordings that are being written"),

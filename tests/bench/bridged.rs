@@ -131,6 +131,8 @@ impl Line {
             ("LINE__MAX_CALLS", &most),
             ("ACD__WRAP_UP_SECONDS", "0"),
             ("SIP__TCP", "off"),
+            // The callers come over a trunk, as those of a city do; the seats have ports of their own.
+            ("RTP__CARRIERS", "[\"127.0.0.1\"]"),
         ]);
         let mut taken = Vec::new();
         for number in 0..seats {

@@ -163,8 +163,9 @@ async fn an_official_signs_in_at_a_seat_and_callers_of_their_turn_go_there_first
     );
     // It is nine on that Monday, and 8001 has been idle for longer.
     house.switchboard().prefer(house.store.seats_on_turn(house.clock.now()).await.expect("the rota")).await;
-    let (_, mut orders) = house.caller().await;
+    let (call, mut orders) = house.caller().await;
     assert_eq!(orders.recv().await, Some(Order::Ring(seat)));
+    house.switchboard().tell(Event::Left { call }).await;
     // They may do at that seat what whoever sits there may.
     let pause = json!({ "state": "paused" });
     assert_eq!(house.put("/api/v1/seats/8002/state", &token, &pause).await.status, StatusCode::OK);

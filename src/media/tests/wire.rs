@@ -27,12 +27,12 @@ struct Exchange {
 impl Exchange {
     async fn answered() -> Self {
         let clock = Clock::system();
-        let settings = MediaSettings { address: [127, 0, 0, 1].into(), ports: (0, 0), shards: 1 };
+        let settings = MediaSettings { address: [127, 0, 0, 1].into(), ports: (0, 0), shards: 1, shared: false };
         let (plane, events) = MediaPlane::start(settings, clock.clone()).expect("threads");
         let (shelf, call) = (Shelf::new(), call());
         let phone = UdpSocket::bind("127.0.0.1:0").expect("loopback");
         phone.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        let line = plane.open(call).expect("ports");
+        let line = plane.open(call, None).expect("ports");
         let tap = shelf.archive.start(facts(call)).await.expect("room");
         let port = phone.local_addr().expect("bound").port();
         plane.command(call, MediaCommand::Connect(Party::CALLER, remote(port))).expect("a leg");
@@ -199,7 +199,8 @@ async fn noise_on_the_ports_ends_nothing() {
 fn small_plane() -> (MediaPlane, Receiver<MediaEvent>, Clock) {
     let probe = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("loopback");
     let (first, clock) = (probe.port().min(65_000) & !1, Clock::that_can_be_advanced());
-    let settings = MediaSettings { address: [127, 0, 0, 1].into(), ports: (first, first + 63), shards: 2 };
+    let settings =
+        MediaSettings { address: [127, 0, 0, 1].into(), ports: (first, first + 63), shards: 2, shared: false };
     let (plane, events) = MediaPlane::start(settings, clock.clone()).expect("threads");
     (plane, events, clock)
 }
@@ -216,22 +217,22 @@ async fn ports_come_back_from_every_call_and_a_stopped_plane_says_so() {
     let (plane, mut events, clock) = small_plane();
     let free = plane.free_ports();
     for _ in 0..4 {
-        let calls: Vec<_> = std::iter::repeat_with(call).take_while(|call| plane.open(*call).is_ok()).collect();
+        let calls: Vec<_> = std::iter::repeat_with(call).take_while(|call| plane.open(*call, None).is_ok()).collect();
         assert!(!calls.is_empty());
         for call in &calls {
-            assert!(plane.open(*call).is_err(), "once is enough");
+            assert!(plane.open(*call, None).is_err(), "once is enough");
             plane.command(*call, MediaCommand::Close).expect("a leg");
             assert!(plane.command(*call, MediaCommand::Close).is_err(), "it is gone");
         }
         all_closed(&mut events, calls.len()).await;
         assert_eq!(plane.free_ports(), free);
-        assert!(plane.open(call()).is_err(), "all of them rest");
+        assert!(plane.open(call(), None).is_err(), "all of them rest");
         clock.advance(Duration::from_secs(2));
     }
-    plane.open(call()).expect("ports");
+    plane.open(call(), None).expect("ports");
     plane.stop();
     assert_eq!(plane.free_ports(), free);
-    assert!(plane.open(call()).is_err());
+    assert!(plane.open(call(), None).is_err());
     assert_eq!(plane.free_ports(), free, "a refused call keeps no port");
 }
 
@@ -239,12 +240,91 @@ async fn ports_come_back_from_every_call_and_a_stopped_plane_says_so() {
 async fn a_call_is_closed_and_gives_its_ports_back_although_its_thread_is_behind() {
     let (plane, mut events, _) = small_plane();
     let (free, call) = (plane.free_ports(), call());
-    plane.open(call).expect("ports");
+    plane.open(call, None).expect("ports");
     let behind =
         std::iter::repeat_with(|| plane.command(call, MediaCommand::StopPlaying(Party::CALLER))).take(1_000_000);
     assert!(behind.into_iter().any(|told| told.is_err()), "its ring is full");
     plane.command(call, MediaCommand::Close).expect("a leg");
     all_closed(&mut events, 1).await;
     assert_eq!(plane.free_ports(), free);
+    plane.stop();
+}
+
+/// A phone of a carrier's, and the call it makes.
+struct Gateway {
+    call: CallId,
+    phone: UdpSocket,
+}
+
+impl Gateway {
+    fn source(&self) -> SocketAddr {
+        self.phone.local_addr().expect("bound")
+    }
+}
+
+fn gateway() -> Gateway {
+    let phone = UdpSocket::bind("127.0.0.1:0").expect("loopback");
+    phone.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    Gateway { call: call(), phone }
+}
+
+#[tokio::test]
+async fn calls_of_carriers_share_a_port_and_are_told_apart_by_where_they_come_from() {
+    let clock = Clock::system();
+    let settings = MediaSettings { address: [127, 0, 0, 1].into(), ports: (0, 0), shards: 1, shared: true };
+    let (plane, mut events) = MediaPlane::start(settings, clock.clone()).expect("threads");
+    let shelf = Shelf::new();
+    let calls = [gateway(), gateway(), gateway()];
+    let mut lines = Vec::new();
+    for gateway in &calls {
+        lines.push(plane.open(gateway.call, Some(gateway.source())).expect("a port"));
+        let tap = shelf.archive.start(facts(gateway.call)).await.expect("room");
+        let media = remote(gateway.source().port());
+        plane.command(gateway.call, MediaCommand::Connect(Party::CALLER, media)).expect("a leg");
+        plane.command(gateway.call, MediaCommand::Record(tap)).expect("a leg");
+    }
+    assert!(lines.iter().all(|line| *line == lines[0]), "{lines:?}");
+    let twin = plane.open(call(), Some(calls[0].source())).expect("ports of its own");
+    assert_ne!(twin, lines[0], "two calls from one address cannot be told apart");
+
+    // The third moves its media in mid-call; a stranger speaks all the time.
+    let (moved, stranger) = (gateway(), gateway());
+    let mut due = clock.instant();
+    for number in 0..100 {
+        std::thread::sleep(due.saturating_duration_since(clock.instant()));
+        due += Duration::from_millis(20);
+        if number == 50 {
+            let media = remote(moved.source().port());
+            plane.command(calls[2].call, MediaCommand::Connect(Party::CALLER, media)).expect("a leg");
+        }
+        let third = if number < 50 { &calls[2] } else { &moved };
+        for (speaker, offset) in [(&calls[0], 0), (&calls[1], 1_000), (third, 2_000), (&stranger, 3_000)] {
+            speaker.phone.send_to(&packet(offset + number), lines[0]).expect("loopback");
+        }
+    }
+    // What we say to each comes from the one port.
+    for gateway in [&calls[0], &calls[1], &moved] {
+        let mut buffer = [0; 2_000];
+        let (length, from) = gateway.phone.recv_from(&mut buffer).expect("our stream");
+        assert_eq!((from, rtp::parse(&buffer[..length]).expect("RTP").payload_type), (lines[0], 8));
+    }
+    for (gateway, offset) in calls.iter().zip([0, 1_000, 2_000]) {
+        plane.command(gateway.call, MediaCommand::Close).expect("a leg");
+        let stats = loop {
+            if let MediaEvent::Closed { call, stats } =
+                tokio::time::timeout(PATIENCE, events.recv()).await.expect("in time").expect("a running plane")
+            {
+                assert_eq!(call, gateway.call);
+                break stats;
+            }
+        };
+        assert_eq!((stats.heard.received, stats.heard.lost, stats.heard.foreign), (100, 0, 0), "{offset}");
+        assert!(stats.sent > 0 && stats.send_failed == 0, "{stats:?}");
+        let recorded = shelf.seal(gateway.call).await;
+        let begin = first_sound(&recorded.left);
+        assert_same(&recorded.left[begin..begin + 16_000], &decoded(offset..offset + 100));
+    }
+    // The address of a call that is over is free for the next one.
+    assert_eq!(plane.open(call(), Some(calls[1].source())).expect("a port"), lines[0]);
     plane.stop();
 }

@@ -10,7 +10,7 @@ mod metadata;
 mod multipart;
 mod roles;
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use rsipstack::sip::{Header, Request, StatusCode};
 use tracing::info;
@@ -21,6 +21,7 @@ pub use self::{
 };
 use super::{
     checks::{self, Refusal},
+    network::Networks,
     sdp::{Description, NoCommonCodec, SrtpPolicy},
 };
 
@@ -34,8 +35,8 @@ const ACCEPT: &str = "application/sdp, application/rs-metadata, application/rs-m
 /// Who may fork calls to us, and how their people are known.
 #[derive(Clone, Debug, Default)]
 pub struct Forks {
-    /// Trusted networks: an address, and how many of its first bits count. Empty: nobody.
-    pub sources: Vec<(IpAddr, u8)>,
+    /// Those who may. Empty: nobody.
+    pub sources: Networks,
     /// Extensions of seats; `8???` stands for four digits that begin with 8.
     pub seats: Vec<String>,
 }
@@ -60,20 +61,6 @@ pub(super) struct Story {
 impl Forks {
     pub fn is_on(&self) -> bool {
         !self.sources.is_empty()
-    }
-
-    /// Whether an address is one of the trusted.
-    pub fn trusts(&self, address: IpAddr) -> bool {
-        let bits = |address: IpAddr| match address {
-            IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, true),
-            IpAddr::V6(address) => (address.to_bits(), false),
-        };
-        let (theirs, four) = bits(address.to_canonical());
-        self.sources.iter().any(|(network, length)| {
-            let (ours, ours_four) = bits(*network);
-            let shift = 128_u32.saturating_sub(u32::from(*length));
-            four == ours_four && ours.checked_shr(shift) == theirs.checked_shr(shift)
-        })
     }
 }
 
@@ -198,24 +185,5 @@ impl Story {
     /// Gives each side a stream of their offer.
     pub(super) fn sides(&self, offer: &Description, before: Sides<usize>) -> Sides<usize> {
         self.rule.sides(self.metadata.as_ref(), &offer.usable(self.srtp), before)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn networks_are_compared_by_their_first_bits() {
-        let forks =
-            |text: &str, bits| Forks { sources: vec![(text.parse().expect("an address"), bits)], seats: Vec::new() };
-        let trusts =
-            |network: &str, bits, address: &str| forks(network, bits).trusts(address.parse().expect("an address"));
-        assert!(trusts("10.0.0.5", 32, "10.0.0.5") && !trusts("10.0.0.5", 32, "10.0.0.4"));
-        assert!(trusts("10.0.0.99", 24, "10.0.0.5") && !trusts("10.0.0.0", 24, "10.0.1.5"));
-        assert!(trusts("10.0.0.5", 32, "::ffff:10.0.0.5"), "the same machine by another name");
-        assert!(trusts("2001:db8::", 32, "2001:db8:9::1") && !trusts("2001:db8::", 32, "2001:db9::1"));
-        assert!(trusts("0.0.0.0", 0, "192.0.2.1") && !trusts("0.0.0.0", 0, "::1"));
-        assert!(!Forks::default().trusts([127, 0, 0, 1].into()), "off");
     }
 }

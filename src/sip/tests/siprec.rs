@@ -39,7 +39,7 @@ fn of_type(kind: &str, request: &str) -> String {
 const MIXED: &str = "multipart/mixed;boundary=cut";
 
 async fn bench() -> Bench {
-    let forks = Forks { sources: vec![([127, 0, 0, 1].into(), 32)], seats: vec!["8???".into()] };
+    let forks = Forks { sources: Networks::new(vec![([127, 0, 0, 1].into(), 32)]), seats: vec!["8???".into()] };
     Bench::open(SipSettings { forks, ..settings() }).await
 }
 
@@ -111,7 +111,7 @@ async fn only_a_switch_that_the_settings_name_may_fork_its_calls() {
     let answer = bench.ask(&fork).await;
     assert_eq!(status(&answer), "403", "off");
     bench.ack(&fork, &answer).await;
-    let forks = Forks { sources: vec![([10, 0, 0, 5].into(), 32)], seats: Vec::new() };
+    let forks = Forks { sources: Networks::new(vec![([10, 0, 0, 5].into(), 32)]), seats: Vec::new() };
     let bench = Bench::open(SipSettings { forks, ..settings() }).await;
     let by_contact = bench.fork("u2", &both(FORK, &whole())).replacen("Require: siprec\r\n", "", 1);
     for fork in [bench.fork("u1", &both(FORK, &whole())), by_contact] {
