@@ -94,7 +94,7 @@ impl Recorder {
     pub fn heard(&mut self, channel: Channel, who: &Arc<str>, at: i64, codec: G711, payload: &[u8]) {
         let mut pcm = std::mem::take(&mut self.scratch);
         pcm.clear();
-        pcm.extend(payload.iter().take(LONGEST).map(|code| codec.decode(*code)));
+        pcm.extend(payload[..payload.len().min(LONGEST)].iter().map(|code| codec.decode(*code)));
         if self.open.is_some() {
             self.put_heard(channel, who, at, &pcm);
         } else {

@@ -1,9 +1,12 @@
 //! The media thread's end of a recording.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-    mpsc::Sender,
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::Sender,
+    },
 };
 
 use super::{
@@ -88,10 +91,16 @@ impl Tap {
             let to = at + piece.len() as u64;
             self.make_room(to);
             let (side, bit) = side(channel);
-            for (frame, sample) in (at..to).zip(piece) {
-                let index = index(frame);
-                self.ring[index][side] = *sample;
-                self.given[index] |= bit;
+            let begin = index(at);
+            let (first, rest) = piece.split_at(piece.len().min(Self::RING - begin));
+            for (begin, samples) in [(begin, first), (0, rest)] {
+                let span = begin..begin + samples.len();
+                for (frame, sample) in self.ring[span.clone()].iter_mut().zip(samples) {
+                    frame[side] = *sample;
+                }
+                for given in &mut self.given[span] {
+                    *given |= bit;
+                }
             }
             self.end = self.end.max(to);
             at = to;
@@ -150,12 +159,15 @@ impl Tap {
 
     fn hand_over(&mut self, frames: u64) {
         let (from, to) = (self.base, self.base + frames);
-        let mut pcm = Vec::with_capacity(usize::try_from(frames * 2).unwrap_or(0));
-        for frame in from..to {
-            let index = index(frame);
-            pcm.extend_from_slice(&self.ring[index]);
-            self.count_gap(frame, self.given[index] & 1 != 0);
-            (self.ring[index], self.given[index]) = ([0; 2], 0);
+        let length = usize::try_from(frames).unwrap_or(0);
+        let mut pcm = Vec::with_capacity(2 * length);
+        let begin = index(from);
+        let whole = length.min(Self::RING - begin);
+        for (begin, length, at) in [(begin, whole, from), (0, length - whole, from + whole as u64)] {
+            let span = begin..begin + length;
+            pcm.extend_from_slice(self.ring[span.clone()].as_flattened());
+            self.ring[span.clone()].fill([0; 2]);
+            self.count_gaps(at, span);
         }
         self.base = to;
         self.send_block(Block::Frames { at: from, pcm });
@@ -178,6 +190,20 @@ impl Tap {
     /// and notes. The writer outlives every tap; if it is gone, so is the process.
     fn send(&self, message: Message) {
         let _ = self.writer.send(message);
+    }
+
+    /// * `at` — the frame that stands first in a span of the ring.
+    fn count_gaps(&mut self, at: u64, span: Range<usize>) {
+        let heard = |given: &u8| given & 1 != 0;
+        let is_whole = self.given[span.clone()].iter().all(heard);
+        if is_whole && self.gap_from.is_none() {
+            self.caller_heard |= !span.is_empty();
+        } else {
+            for (frame, index) in (at..).zip(span.clone()) {
+                self.count_gap(frame, heard(&self.given[index]));
+            }
+        }
+        self.given[span].fill(0);
     }
 
     fn count_gap(&mut self, frame: u64, given: bool) {

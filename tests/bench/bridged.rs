@@ -2,6 +2,7 @@
 
 use std::{
     net::{SocketAddr, UdpSocket},
+    os::fd::AsRawFd,
     path::Path,
     process::{Child, Command, Stdio},
     sync::{
@@ -203,14 +204,11 @@ async fn window(legs: &[&Leg], calls: usize, pid: u32, empty: u64) -> Cost {
         let (stop, counts, sent, clock) = (Arc::clone(&stop), Arc::clone(&counts), Arc::clone(&sent), clock.clone());
         move || talk(&wires, &clock, begun, &stop, &counts, &sent)
     });
-    let hearers: Vec<_> = legs
-        .iter()
-        .map(|leg| {
-            let socket = leg.socket.try_clone().expect("a handle");
-            let (stop, clock) = (Arc::clone(&stop), clock.clone());
-            tokio::spawn(async move { hear(socket, &clock, begun, &stop).await })
-        })
-        .collect();
+    let hearer = std::thread::spawn({
+        let sockets: Vec<_> = legs.iter().map(|leg| leg.socket.try_clone().expect("a handle")).collect();
+        let stop = Arc::clone(&stop);
+        move || hear(&sockets, &stop)
+    });
     tokio::time::sleep(SETTLE).await;
     counts.store(true, Ordering::Relaxed);
     let (before, from) = (processor_seconds(pid), clock.instant());
@@ -222,10 +220,7 @@ async fn window(legs: &[&Leg], calls: usize, pid: u32, empty: u64) -> Cost {
     tokio::time::sleep(Duration::from_millis(200)).await;
     stop.store(true, Ordering::Relaxed);
     talker.join().expect("it talks");
-    let mut delays: Vec<f64> = Vec::new();
-    for hearer in hearers {
-        delays.extend(hearer.await.expect("it hears"));
-    }
+    let mut delays = hearer.join().expect("it hears");
     delays.sort_by(f64::total_cmp);
     #[expect(clippy::cast_precision_loss, reason = "some hundred calls, some thousand packets")]
     let (count, sent, memory) =
@@ -271,7 +266,7 @@ fn talk(
         for ((socket, far), packet) in wires.iter().zip(&mut packets).skip(part * turn as usize).take(part) {
             packet[2..4].copy_from_slice(&u16::try_from(tick & 0xffff).unwrap_or(0).to_be_bytes());
             packet[4..8].copy_from_slice(&(tick * 160).to_be_bytes());
-            let now = u64::try_from((clock.instant() - begun).as_nanos()).unwrap_or(0);
+            let now = u64::try_from(clock.kernel_time().as_nanos()).unwrap_or(0);
             packet[12..20].copy_from_slice(&MARK);
             packet[20] = u8::from(counted);
             packet[21..29].copy_from_slice(&now.to_be_bytes());
@@ -282,23 +277,61 @@ fn talk(
     }
 }
 
-/// The delays of the packets that count, milliseconds.
-async fn hear(socket: UdpSocket, clock: &Clock, begun: Instant, stop: &AtomicBool) -> Vec<f64> {
-    socket.set_nonblocking(true).expect("a socket");
-    let socket = tokio::net::UdpSocket::from_std(socket).expect("a socket");
-    let (mut delays, mut packet) = (Vec::new(), [0_u8; 2_048]);
+/// The delays of the packets that count, milliseconds, until it is time to stop.
+///
+/// Looks now and then, and takes the kernel's time of arrival: waking somebody for each packet would cost the sender more
+/// than the packet, here and on no network.
+fn hear(sockets: &[UdpSocket], stop: &AtomicBool) -> Vec<f64> {
+    let mut delays = Vec::new();
+    for socket in sockets {
+        socket.set_nonblocking(true).expect("a socket");
+        socket2::SockRef::from(socket).set_recv_buffer_size(1 << 18).expect("a socket");
+        stamp(socket);
+    }
     while !stop.load(Ordering::Relaxed) {
-        let Ok(Ok(length)) = tokio::time::timeout(Duration::from_millis(100), socket.recv(&mut packet)).await else {
-            continue;
-        };
-        if length >= 29 && packet[12..20] == MARK && packet[20] == 1 {
-            let left = u64::from_be_bytes(packet[21..29].try_into().expect("eight bytes"));
-            let now = (clock.instant() - begun).as_secs_f64();
-            #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a minute")]
-            delays.push((now - left as f64 / 1e9) * 1e3);
+        for socket in sockets {
+            while let Some((packet, length, arrived)) = receive(socket) {
+                if length >= 29 && packet[12..20] == MARK && packet[20] == 1 {
+                    let left = u64::from_be_bytes(packet[21..29].try_into().expect("eight bytes"));
+                    let left = Duration::from_nanos(left);
+                    delays.push(1e3 * (arrived.as_secs_f64() - left.as_secs_f64()));
+                }
+            }
         }
+        std::thread::sleep(TICK / 2);
     }
     delays
+}
+
+/// Asks the kernel for times of arrival.
+fn stamp(socket: &UdpSocket) {
+    let on: libc::c_int = 1;
+    // SAFETY: `on` outlives the call, and its size is stated.
+    let done = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, (&raw const on).cast(), 4)
+    };
+    assert_eq!(done, 0, "time stamps");
+}
+
+/// A packet that waits, its length, and when it came since 1970.
+fn receive(socket: &UdpSocket) -> Option<([u8; 512], usize, Duration)> {
+    let (mut packet, mut control) = ([0_u8; 512], [0_u64; 8]);
+    let mut part = libc::iovec { iov_base: packet.as_mut_ptr().cast(), iov_len: packet.len() };
+    // SAFETY: zero is a valid value of this plain C structure.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    (header.msg_iov, header.msg_iovlen) = (&raw mut part, 1);
+    (header.msg_control, header.msg_controllen) = (control.as_mut_ptr().cast(), size_of_val(&control));
+    // SAFETY: the buffers outlive the call, and their lengths are stated.
+    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
+    let length = usize::try_from(length).ok()?;
+    // SAFETY: the kernel filled the header, whose buffer is alive.
+    let time = unsafe {
+        let first = libc::CMSG_FIRSTHDR(&raw const header);
+        assert!(!first.is_null(), "a time stamp");
+        std::ptr::read_unaligned(libc::CMSG_DATA(first).cast::<libc::timespec>())
+    };
+    let seconds = u64::try_from(time.tv_sec).expect("after 1970");
+    Some((packet, length, Duration::new(seconds, u32::try_from(time.tv_nsec).expect("below a second"))))
 }
 
 /// The same calls through rtpengine, each with a recording; nothing where it is not installed.
