@@ -34,7 +34,7 @@ use crate::{
     http::{self, Health, Part, Readiness},
     jobs::Queue,
     lifecycle::{Alarm, Lifecycle},
-    media::{MediaPlane, MediaSettings},
+    media::{Identity, MediaPlane, MediaSettings},
     recording::Archive,
     sip::{self, Endpoint, Incoming, Registrar, SipSettings, StreamLimits, sdp::SrtpPolicy},
     speech::work,
@@ -44,6 +44,7 @@ use crate::{
     tls::Acceptor,
     users::{FirstAdministrator, Seats, Sessions, Users},
     vault::Vault,
+    websocket::WebSocket,
 };
 
 /// What of the house runs in this process.
@@ -106,6 +107,8 @@ struct Builder {
     users: Users,
     readiness: Readiness,
     lifecycle: Lifecycle,
+    /// What the telephones of operators in a browser are shown; only where this process takes calls.
+    identity: Option<Identity>,
 }
 
 impl App {
@@ -147,6 +150,7 @@ impl App {
             vault,
             readiness,
             lifecycle,
+            identity: if role.takes_calls() { Some(Identity::generate()?) } else { None },
         };
 
         // Ports first: a second line on this machine must not touch what belongs to the first.
@@ -169,6 +173,7 @@ impl App {
         if role.takes_calls() {
             house.recover(started).await?;
         }
+        let browsers = line.as_ref().map(|(endpoint, _)| endpoint.browsers());
         let (media, switchboard, prompts) = match line {
             Some((endpoint, incoming)) => {
                 let prompts = Prompts::load(&house.settings.line.prompts)?;
@@ -191,7 +196,7 @@ impl App {
             house.lifecycle.spawn("sweep", store.clone().sweep_loop(house.lifecycle.stopping()));
             let auditor = Auditor::new(store.clone(), house.archive.papers(), Some(house.vault.clone()));
             house.lifecycle.spawn("audit", auditor.export_loop(house.lifecycle.stopping()));
-            house.serve(listener, tls.clone(), metrics, draftsman, switchboard);
+            house.serve(listener, tls.clone(), metrics, draftsman, switchboard.zip(browsers))?;
         }
         let first = users.init().await?;
         supervisor::tell(supervisor::READY);
@@ -282,7 +287,7 @@ impl Builder {
         let registration = sip::Registration {
             realm: sip.realm.clone(),
             md5_only_agents: sip.md5_only_agents.clone(),
-            secrets: Arc::new(Seats::new(self.store.clone(), self.vault.clone(), &sip.realm)?),
+            secrets: Arc::new(self.telephones()?),
         };
         let settings = SipSettings {
             udp: sip.udp.all().to_vec(),
@@ -301,12 +306,17 @@ impl Builder {
                 Srtp::Accept => SrtpPolicy::Accept,
                 Srtp::Require => SrtpPolicy::Require,
             },
+            fingerprint: self.identity.as_ref().map(|identity| identity.fingerprint),
             carriers: sip::Networks::new(self.settings.rtp.carriers()),
             max_calls: self.settings.line.max_calls,
             t1: SipSettings::T1,
             streams: StreamLimits::default(),
         };
         Ok(Endpoint::bind(settings, self.clock.clone()).await?)
+    }
+
+    fn telephones(&self) -> anyhow::Result<Seats> {
+        Ok(Seats::new(self.store.clone(), self.vault.clone(), &self.settings.sip.realm)?)
     }
 
     fn take_calls(
@@ -320,6 +330,7 @@ impl Builder {
             ports: self.settings.rtp.range().unwrap_or_default(),
             shards: self.settings.rtp.shards,
             shared: !self.settings.rtp.carriers.is_empty(),
+            identity: self.identity.clone(),
         };
         let (media, events) = MediaPlane::start(settings, self.clock.clone())?;
         let (switchboard, hub) = self.give_to_seats(endpoint.registrar());
@@ -430,8 +441,9 @@ impl Builder {
         tls: Option<http::Tls>,
         metrics: PrometheusHandle,
         draftsman: cases::Draftsman,
-        switchboard: Option<Switchboard>,
-    ) {
+        line: Option<(Switchboard, mpsc::Sender<WebSocket>)>,
+    ) -> anyhow::Result<()> {
+        let (switchboard, websockets) = line.unzip();
         let parts = http::Parts {
             store: self.store.clone(),
             archive: self.archive.clone(),
@@ -443,8 +455,10 @@ impl Builder {
             readiness: self.readiness.clone(),
             metrics,
             switchboard,
+            websockets,
             limits: http::Limits::new(&self.settings.http, self.clock.clone()),
             users: self.users.clone(),
+            telephones: self.telephones()?,
             sessions: Sessions::new(self.users.clone(), self.vault.clone()),
         };
         let stopping = self.lifecycle.stopping();
@@ -453,6 +467,7 @@ impl Builder {
                 tracing::error!(%error, "the HTTP listener broke");
             }
         });
+        Ok(())
     }
 }
 

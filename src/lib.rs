@@ -9,6 +9,7 @@
 //! * [`audit`] signs and checks the chain of who read, revealed, exported, logged in and changed rights.
 //! * [`backup`] copies all of it into one file, and puts it back.
 //! * [`tls`] greets those who come by TLS, on the HTTP and on the SIP port.
+//! * [`websocket`] carries the words of browsers from the HTTP listener to [`sip`].
 //! * [`store`] keeps rows; [`http`] is the door for people and other systems; [`cli`] for administrators.
 //! * [`app`] is the only one that knows everybody.
 //!
@@ -38,3 +39,4 @@ pub mod telemetry;
 pub mod tls;
 pub mod users;
 pub mod vault;
+pub mod websocket;

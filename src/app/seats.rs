@@ -26,9 +26,9 @@ const HOURS: Duration = Duration::from_secs(5);
 
 #[async_trait::async_trait]
 impl Secrets for Seats {
-    async fn ha1(&self, extension: &str) -> Result<Option<Ha1>, Away> {
+    async fn ha1(&self, name: &str) -> Result<Option<Ha1>, Away> {
         // The inherent one.
-        Self::ha1(self, extension).await.map_err(|error| {
+        Self::ha1(self, name).await.map_err(|error| {
             tracing::warn!(error = &error as &dyn std::error::Error, "a telephone's secret cannot be looked up");
             Away
         })

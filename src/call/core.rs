@@ -354,6 +354,7 @@ mod tests {
             send: true,
             receive: true,
             security: None,
+            dtls: None,
         }
     }
 

@@ -27,7 +27,7 @@ use crate::{
         seat::SeatId,
         time::UnixMs,
     },
-    media::{G711, LegStats, MediaCommand, MediaEvent, Party, RemoteMedia, Srtp, SrtpKey, SrtpSuite, Voices},
+    media::{Browser, G711, LegStats, MediaCommand, MediaEvent, Party, RemoteMedia, Srtp, SrtpKey, SrtpSuite, Voices},
     recording::{CallFacts, Closing, Tap},
     sip::{
         AnswerError, Answered, Incoming, LegEvent,
@@ -595,6 +595,10 @@ fn remote(agreed: &Agreed) -> RemoteMedia {
         let key = |master| SrtpKey { suite, master };
         Box::new(Srtp { ours: key(security.ours), theirs: key(security.theirs) })
     });
+    let browser = agreed.dtls.as_ref().map(|dtls| {
+        let (ours, fingerprint) = (dtls.ours.clone(), dtls.fingerprint);
+        Box::new(Browser { ufrag: ours.ufrag, password: ours.password, fingerprint })
+    });
     RemoteMedia {
         address: agreed.address,
         rtcp: agreed.rtcp,
@@ -604,6 +608,7 @@ fn remote(agreed: &Agreed) -> RemoteMedia {
         send: agreed.send,
         receive: agreed.receive,
         srtp,
+        browser,
     }
 }
 

@@ -82,6 +82,7 @@ impl House {
             ports: (0, 0),
             shards: 1,
             shared: !rules.carriers.is_empty(),
+            identity: None,
         };
         let (media, media_events) = MediaPlane::start(settings, clock.clone()).expect("a media plane");
         // The test's switch is this machine.

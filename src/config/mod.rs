@@ -296,7 +296,7 @@ impl Default for Settings {
                 tls_certificate: Tls::SelfSigned,
                 advertise: None,
                 realm: "hotline".into(),
-                md5_only_agents: vec!["baresip".into()],
+                md5_only_agents: vec!["baresip".into(), "JsSIP".into()],
             },
             rtp: Rtp { ports: "20000-29999".into(), shards: 1, srtp: Srtp::Accept, carriers: Vec::new() },
             line: Line {

@@ -30,6 +30,7 @@ mod rota;
 mod seats;
 mod serve;
 mod sessions;
+mod sip;
 mod stream;
 mod tls;
 mod users;
@@ -39,7 +40,10 @@ use std::{io, ops::Deref, sync::Arc, time::Duration};
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{net::TcpListener, sync::Mutex};
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, mpsc},
+};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::{OpenApi, openapi::OpenApi as Api};
@@ -60,8 +64,9 @@ use crate::{
     recording::Archive,
     store::Store,
     switchboard::Switchboard,
-    users::{Sessions, Users},
+    users::{Seats, Sessions, Users},
     vault::Vault,
+    websocket::WebSocket,
 };
 
 /// Largest request body, bytes. The longest text a request carries is a description.
@@ -85,8 +90,12 @@ pub struct Parts {
     pub metrics: PrometheusHandle,
     /// Gives callers to seats; only where this process takes calls.
     pub switchboard: Option<Switchboard>,
+    /// Takes the connections of telephones in a browser; only where this process takes calls.
+    pub websockets: Option<mpsc::Sender<WebSocket>>,
     pub limits: Limits,
     pub users: Users,
+    /// Lends the secrets of their seats to browsers.
+    pub telephones: Seats,
     pub sessions: Sessions,
 }
 
@@ -136,6 +145,8 @@ impl Deref for App {
 
 fn router(parts: Parts, feed: Feed) -> Router {
     let (router, api) = api().split_for_parts();
+    // No part of the API: what is spoken there is SIP.
+    let router = router.route("/sip", axum::routing::any(sip::connect));
     finish(router.merge(SwaggerUi::new("/docs").url("/openapi.json", api)), parts, feed, PATIENCE)
 }
 

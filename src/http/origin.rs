@@ -15,6 +15,14 @@ pub(super) fn may_use_cookie(method: &Method, headers: &HeaderMap) -> bool {
     if let Some(site) = headers.get(FETCH_SITE) {
         return site == "same-origin";
     }
+    headers.contains_key(header::ORIGIN) && is_ours(headers)
+}
+
+/// Whether a request was made by a page of ours, or by no page at all.
+pub(super) fn is_ours(headers: &HeaderMap) -> bool {
+    if !headers.contains_key(header::ORIGIN) {
+        return true;
+    }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()?.parse::<Uri>().ok());
     match (host, origin.as_ref().and_then(Uri::authority)) {

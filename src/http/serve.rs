@@ -3,7 +3,8 @@
 use std::{
     convert::Infallible,
     io,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -18,7 +19,6 @@ use hyper::{
 };
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
 use tokio::{
@@ -26,7 +26,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::tls::{Greeting, Tls, elsewhere};
 
@@ -45,13 +45,23 @@ const BREATH: Duration = Duration::from_millis(200);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
     pub(super) address: IpAddr,
+    pub(super) port: u16,
+    /// Our address.
+    pub(super) local: SocketAddr,
     /// Whether it came over TLS.
     pub(super) encrypted: bool,
 }
 
 impl Default for Peer {
     fn default() -> Self {
-        Self { address: Ipv4Addr::UNSPECIFIED.into(), encrypted: false }
+        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        Self { address: nowhere.ip(), port: 0, local: nowhere, encrypted: false }
+    }
+}
+
+impl Peer {
+    pub(super) const fn socket(self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
     }
 }
 
@@ -80,7 +90,7 @@ pub(super) async fn run(
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
     let shared = Arc::new(Listener { router, server, tls });
-    let (places, graceful) = (Arc::new(Semaphore::new(CONNECTIONS)), GracefulShutdown::new());
+    let (places, connections) = (Arc::new(Semaphore::new(CONNECTIONS)), TaskTracker::new());
     loop {
         let place = tokio::select! {
             () = stopping.cancelled() => break,
@@ -100,16 +110,17 @@ pub(super) async fn run(
         };
         // Small answers should not wait for more; without it they only come later.
         let _ = stream.set_nodelay(true);
-        let (shared, watcher, stopping) = (shared.clone(), graceful.watcher(), stopping.clone());
-        tokio::spawn(async move {
+        let (shared, stopping) = (shared.clone(), stopping.clone());
+        connections.spawn(async move {
             let open = metrics::gauge!("hotline_http_connections");
             open.increment(1);
-            shared.take(stream, address.ip(), watcher, stopping).await;
+            shared.take(stream, address, stopping).await;
             open.decrement(1);
             drop(place);
         });
     }
-    if tokio::time::timeout(FAREWELL, graceful.shutdown()).await.is_err() {
+    connections.close();
+    if tokio::time::timeout(FAREWELL, connections.wait()).await.is_err() {
         tracing::warn!("some answers did not end in time");
     }
     Ok(())
@@ -117,20 +128,22 @@ pub(super) async fn run(
 
 impl Listener {
     /// One connection from its first byte to its end.
-    async fn take(&self, stream: TcpStream, address: IpAddr, watcher: Watcher, stopping: CancellationToken) {
+    async fn take(&self, stream: TcpStream, address: SocketAddr, stopping: CancellationToken) {
+        let local = stream.local_addr().unwrap_or(Peer::default().local);
+        let peer = |encrypted| Peer { address: address.ip(), port: address.port(), local, encrypted };
         let Some(tls) = &self.tls else {
-            return self.answer(stream, Peer { address, encrypted: false }, watcher).await;
+            return self.answer(stream, peer(false), stopping).await;
         };
         let greeted = tokio::select! {
             () = stopping.cancelled() => return,
             greeted = tls.greet(stream) => greeted,
         };
         match greeted {
-            Ok(Greeting::Tls(stream)) => self.answer(*stream, Peer { address, encrypted: true }, watcher).await,
+            Ok(Greeting::Tls(stream)) => self.answer(*stream, peer(true), stopping).await,
             Ok(Greeting::Plain(stream)) => {
                 let lead = service_fn(async |request: Request<Incoming>| Ok::<_, Infallible>(elsewhere(&request)));
                 let mut server = self.server.clone();
-                converse(server.keep_alive(false), TokioIo::new(stream), lead, watcher).await;
+                converse(server.keep_alive(false), TokioIo::new(stream), lead, stopping).await;
             }
             Err(error) => {
                 metrics::counter!("hotline_http_handshakes_failed_total").increment(1);
@@ -139,24 +152,37 @@ impl Listener {
         }
     }
 
-    async fn answer(&self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer, watcher: Watcher) {
+    async fn answer(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+        stopping: CancellationToken,
+    ) {
         let routes = TowerToHyperService::new(self.router.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
             routes.call(request)
         });
-        converse(&self.server, TokioIo::new(stream), service, watcher).await;
+        converse(&self.server, TokioIo::new(stream), service, stopping).await;
     }
 }
 
-/// Reads requests and writes answers until one side has enough.
+/// Reads requests and writes answers until one side has enough; once the house stops, the running answer is the last.
 async fn converse(
     server: &http1::Builder,
-    io: impl Read + Write + Unpin + 'static,
+    io: impl Read + Write + Unpin + Send + 'static,
     service: impl Service<Request<Incoming>, Response = Response, Error = Infallible>,
-    watcher: Watcher,
+    stopping: CancellationToken,
 ) {
-    if let Err(error) = watcher.watch(server.serve_connection(io, service)).await {
+    let mut connection = pin!(server.serve_connection(io, service).with_upgrades());
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
     }
 }

@@ -96,6 +96,7 @@ impl Fork {
             }
             // Nothing is said in a forked call.
             MediaCommand::Connect(..)
+            | MediaCommand::Guard(..)
             | MediaCommand::Hear(..)
             | MediaCommand::Leave(_)
             | MediaCommand::Play(..)

@@ -201,6 +201,11 @@ impl Inbound {
         self.take_report(at, from, datagram, true);
     }
 
+    /// Counts a datagram of somebody who may not speak here.
+    pub fn handle_stranger(&mut self) {
+        self.stats.foreign += 1;
+    }
+
     /// Counts a datagram that was longer than any we take.
     pub fn handle_oversized(&mut self) {
         self.stats.malformed += 1;

@@ -2,13 +2,14 @@
 
 use std::{
     collections::VecDeque,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
-    G711, LegStats, Party, Prompt, RemoteMedia, Voices,
+    G711, LegStats, Party, Prompt, RemoteMedia, Srtp, Voices,
+    browser::{Gate, Passage},
     inbound::{Inbound, News, Report, Sink},
     mix::Mix,
     recorder::{LONGEST, Recorder},
@@ -32,6 +33,8 @@ pub struct Leg {
     sender: Sender,
     /// While SRTP is agreed on.
     sealer: Option<Sealer>,
+    /// Of a browser, with what was settled with it.
+    gate: Option<(Box<Gate>, Box<RemoteMedia>)>,
     /// What others said and what has to leave; the room of the packets is used again.
     passed: VecDeque<Vec<u8>>,
     spare: Vec<Vec<u8>>,
@@ -76,6 +79,7 @@ impl Leg {
             inbound: Inbound::new(Identity { ssrc, epoch, wall, random: name }),
             sender: Sender::new([ssrc, sequence, timestamp]),
             sealer: None,
+            gate: None,
             passed: VecDeque::new(),
             spare: Vec::new(),
             out: Vec::with_capacity(256),
@@ -85,8 +89,24 @@ impl Leg {
         }
     }
 
+    /// A gate for the browser that offer and answer are about to be settled with.
+    pub fn guard(&mut self, gate: Box<Gate>, media: Box<RemoteMedia>) {
+        if self.gate.as_ref().is_none_or(|(held, _)| !media.browser.as_ref().is_some_and(|it| held.is_for(it))) {
+            self.gate = Some((gate, media));
+        }
+    }
+
     /// Takes what offer and answer settled.
-    pub fn connect(&mut self, media: RemoteMedia, at: Instant, sink: &mut impl Sink) {
+    pub fn connect(&mut self, mut media: RemoteMedia, at: Instant, sink: &mut impl Sink) {
+        match (&mut self.gate, &media.browser) {
+            (Some((gate, settled)), Some(_)) => {
+                **settled = media.clone();
+                (media.address, media.srtp) = reached(gate);
+            }
+            (gate, None) => *gate = None,
+            // Nobody made a gate: a browser that cannot prove itself is not heard.
+            (None, Some(_)) => return,
+        }
         self.sender.start(at);
         Sealer::follow(&mut self.sealer, media.srtp.as_ref().map(|srtp| srtp.ours));
         self.inbound.connect(media, at, sink);
@@ -114,6 +134,17 @@ impl Leg {
 
     /// Takes a datagram from the RTP port.
     pub fn handle_rtp(&mut self, at: Instant, from: SocketAddr, datagram: &mut [u8], sink: &mut impl Sink) {
+        if let Some((gate, settled)) = &mut self.gate {
+            match gate.handle(at, from, datagram) {
+                Passage::Sound => {}
+                Passage::Kept => return,
+                Passage::Refused => return self.inbound.handle_stranger(),
+                Passage::Changed => {
+                    let media = RemoteMedia::clone(settled);
+                    return self.connect(media, at, sink);
+                }
+            }
+        }
         self.inbound.handle_rtp(at, from, datagram, sink);
     }
 
@@ -129,6 +160,9 @@ impl Leg {
 
     /// Does what time demands: lost ends of keys, silence.
     pub fn handle_timeout(&mut self, now: Instant, sink: &mut impl Sink) {
+        if let Some((gate, _)) = &mut self.gate {
+            gate.handle_timeout(now);
+        }
         self.inbound.handle_timeout(now, sink);
     }
 
@@ -185,6 +219,10 @@ impl Leg {
         recorder: Option<&mut Recorder>,
         ended: &mut impl FnMut(Arc<Prompt>),
     ) -> Option<Transmit<'_>> {
+        if let Some((to, bytes)) = self.gate.as_mut().and_then(|(gate, _)| gate.poll_transmit()) {
+            self.out = bytes;
+            return Some(Transmit { to, bytes: &self.out, what: Kind::Report });
+        }
         if self.poll_sound(now, recorder, ended) {
             let to = self.inbound.destination()?;
             return Some(Transmit { to, bytes: &self.out, what: Kind::Sound });
@@ -291,6 +329,15 @@ impl Leg {
         {
             recorder.speaker(&who, from, at);
         }
+    }
+}
+
+/// Where a browser is, and what its sound is sealed with; before the handshake is over nothing is sent.
+fn reached(gate: &Gate) -> (SocketAddr, Option<Box<Srtp>>) {
+    let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    match (gate.way(), gate.keys()) {
+        (Some(way), Some(keys)) => (way, Some(Box::new(*keys))),
+        _ => (nowhere, None),
     }
 }
 

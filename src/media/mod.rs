@@ -5,6 +5,7 @@
 //! driven with a given time; the shard only moves bytes between those values and the sockets. Nothing is allocated,
 //! locked, logged or waited for per packet.
 
+mod browser;
 mod dtmf;
 mod fork;
 #[cfg(test)]
@@ -41,6 +42,8 @@ use std::{
     sync::Arc,
 };
 
+use browser::Gate;
+pub use browser::{Browser, Identity};
 pub use plane::MediaPlane;
 pub use prompt::Prompt;
 
@@ -60,6 +63,8 @@ pub struct MediaSettings {
     pub shards: usize,
     /// Whether calls whose peer is certain share a pair of ports for each thread.
     pub shared: bool,
+    /// What browsers are shown; without it none is heard.
+    pub identity: Option<Identity>,
 }
 
 /// The two G.711 codecs.
@@ -89,6 +94,8 @@ pub struct RemoteMedia {
     pub receive: bool,
     /// Keys, where SRTP was agreed on.
     pub srtp: Option<Box<Srtp>>,
+    /// The peer is a browser: where it is, and what its sound is sealed with, shows when it comes.
+    pub browser: Option<Box<Browser>>,
 }
 
 /// The keys of both directions.
@@ -180,6 +187,8 @@ impl Voices {
 pub enum MediaCommand {
     /// What offer/answer settled with a party; may come again (re-INVITE).
     Connect(Party, RemoteMedia),
+    /// The gate of a browser; the plane makes it before the first `Connect`.
+    Guard(Party, Box<Gate>, Box<RemoteMedia>),
     /// The party hears these others from now on; nobody means announcements and silence. What the caller hears of others is
     /// what is recorded of them.
     Hear(Party, Voices),

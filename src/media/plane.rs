@@ -14,7 +14,8 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    MediaCommand, MediaError, MediaEvent, MediaSettings, Party,
+    Browser, Identity, MediaCommand, MediaError, MediaEvent, MediaSettings, Party,
+    browser::Gate,
     fork::Fork,
     leg::Leg,
     ports::Pool,
@@ -36,6 +37,7 @@ struct Inner {
     shards: Vec<SyncSender<Message>>,
     /// Where the shards hear the calls of carriers, if these share ports.
     shared: Vec<SocketAddr>,
+    identity: Option<Identity>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     calls: Mutex<HashMap<CallId, Carriage>>,
 }
@@ -67,7 +69,6 @@ impl MediaPlane {
 
     /// Starts the shard threads. Events of all calls come out of the one receiver (bounded; what does not fit is
     /// counted, never waited for).
-    #[expect(clippy::needless_pass_by_value, reason = "nobody needs the settings twice")]
     pub fn start(settings: MediaSettings, clock: Clock) -> Result<(Self, mpsc::Receiver<MediaEvent>), MediaError> {
         if settings.shards == 0 {
             return Err(MediaError::Settings("rtp.shards is 0; one thread is needed at least".into()));
@@ -86,7 +87,10 @@ impl MediaPlane {
             shards.push(sender);
         }
         let (threads, calls) = (Mutex::new(threads), Mutex::default());
-        Ok((Self(Arc::new(Inner { clock, pool, shards, shared, threads, calls })), receiver))
+        Ok((
+            Self(Arc::new(Inner { clock, pool, shards, shared, identity: settings.identity, threads, calls })),
+            receiver,
+        ))
     }
 
     /// Opens a call at an even RTP port and the odd RTCP port above it: at ports of its own, or at those that it shares.
@@ -99,13 +103,12 @@ impl MediaPlane {
         // Two calls from one address cannot be told apart.
         let source =
             source.filter(|it| !it.ip().is_unspecified() && calls.values().all(|call| call.source != Some(*it)));
-        let (port, address, source) = match (source, self.0.shared.get(shard)) {
-            (Some(source), Some(address)) => (Port::Shared(source), *address, Some(source)),
-            _ => {
-                let pair = self.0.pool.take()?;
-                let address = pair.address;
-                (Port::Own(pair), address, None)
-            }
+        let (port, address, source) = if let (Some(source), Some(address)) = (source, self.0.shared.get(shard)) {
+            (Port::Shared(source), *address, Some(source))
+        } else {
+            let pair = self.0.pool.take()?;
+            let address = pair.address;
+            (Port::Own(pair), address, None)
         };
         let epoch = self.0.clock.instant();
         let talk = Box::new(Talk::new(call, epoch, self.leg("caller", epoch)));
@@ -201,6 +204,13 @@ impl MediaPlane {
     /// a leg that is not closed would keep its ports for ever.
     pub fn command(&self, call: CallId, command: MediaCommand) -> Result<(), MediaError> {
         let shard = self.calls().get(&call).ok_or(MediaError::NoLeg(call))?.shard;
+        if let MediaCommand::Connect(party, media) = &command
+            && let (Some(browser), Some(identity)) = (&media.browser, &self.0.identity)
+        {
+            let gate = Box::new(Gate::new(identity, Browser::clone(browser), media.address)?);
+            let guard = MediaCommand::Guard(*party, gate, Box::new(media.clone()));
+            self.send(shard, call, Message::Command { call, command: guard, at: self.0.clock.instant() })?;
+        }
         match &command {
             MediaCommand::Leave(party) => self.absent(call, *party),
             MediaCommand::Connect(Party::CALLER, media) => self.moved(call, media.address),

@@ -59,6 +59,8 @@ pub struct Shard {
     calls: HashMap<CallId, usize>,
     batch: Batch<4>,
     ready: Vec<u64>,
+    /// Where more was than is taken in a tick.
+    unread: Vec<u64>,
     shared: Option<Shared>,
     /// Slots of calls whose sound the kernel did not take.
     failed: Vec<usize>,
@@ -162,6 +164,7 @@ impl Shard {
             calls: HashMap::new(),
             batch: Batch::new(),
             ready: Vec::with_capacity(256),
+            unread: Vec::new(),
             shared,
             failed: Vec::new(),
         })
@@ -322,16 +325,22 @@ impl Shard {
     fn receive(&mut self) {
         let mut ready = std::mem::take(&mut self.ready);
         self.poller.poll(&mut ready);
+        ready.append(&mut self.unread);
         for token in &ready {
-            self.receive_from(*token);
+            if self.receive_from(*token) {
+                self.unread.push(*token);
+            }
         }
         self.ready = ready;
     }
 
-    fn receive_from(&mut self, token: u64) {
+    /// * returns — whether more may wait there.
+    fn receive_from(&mut self, token: u64) -> bool {
         let when = Arrivals { now: self.clock.instant(), wall: self.clock.kernel_time() };
         if SHARED.contains(&token) {
-            let (Some(shared), slots, rtcp) = (&mut self.shared, &mut self.slots, token == SHARED[1]) else { return };
+            let (Some(shared), slots, rtcp) = (&mut self.shared, &mut self.slots, token == SHARED[1]) else {
+                return false;
+            };
             return shared.receive(rtcp, |slot, datagram| {
                 let Some(Some(Slot { carried, touched, .. })) = slots.get_mut(slot) else { return };
                 *touched = true;
@@ -339,20 +348,18 @@ impl Shard {
             });
         }
         let index = usize::try_from(token / PER_SLOT).unwrap_or(usize::MAX);
-        let Some(Some(Slot { carried, ports, touched })) = self.slots.get_mut(index) else { return };
+        let Some(Some(Slot { carried, ports, touched })) = self.slots.get_mut(index) else { return false };
         *touched = true;
         let (place, rtcp) = (token % PER_SLOT / 2, token % 2 == 1);
         let own = Party::all().zip(ports).find(|(party, _)| u64::from(party.0) == place);
-        let Some((party, Some(Port::Own(pair)))) = own else { return };
+        let Some((party, Some(Port::Own(pair)))) = own else { return false };
         let socket = if rtcp { &pair.rtcp } else { &pair.rtp };
-        for _ in 0..Self::BATCHES {
+        (0..Self::BATCHES).all(|_| {
             let count = self.batch.receive(socket, |datagram| {
                 carried.handle_datagram(party, rtcp, when.of(&datagram), datagram);
             });
-            if !Batch::<4>::is_full(count) {
-                break;
-            }
-        }
+            Batch::<4>::is_full(count)
+        })
     }
 
     fn send(&mut self) {
@@ -360,10 +367,13 @@ impl Shard {
         self.turn = (self.turn + 1) % Self::TURNS;
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let Some(Slot { carried, ports, touched }) = slot else { continue };
-            if !std::mem::take(touched) && index % Self::TURNS != self.turn {
+            let turn = index % Self::TURNS == self.turn;
+            if !std::mem::take(touched) && !turn {
                 continue;
             }
-            carried.handle_timeout(now);
+            if turn {
+                carried.handle_timeout(now);
+            }
             let mut doors = Doors { slot: index, ports, shared: self.shared.as_mut(), failed: &mut self.failed };
             doors.transmit(carried, now);
             tell(&self.events, carried);

@@ -50,22 +50,25 @@ impl Shared {
     /// Takes what waits.
     ///
     /// * `each` — gets the slot of the call that it is for.
-    pub fn receive(&mut self, rtcp: bool, mut each: impl FnMut(usize, Datagram<'_>)) {
+    /// * returns — whether more may wait.
+    pub fn receive(&mut self, rtcp: bool, mut each: impl FnMut(usize, Datagram<'_>)) -> bool {
         let socket = if rtcp { &self.pair.rtcp } else { &self.pair.rtp };
         let owners = &self.owners[usize::from(rtcp)];
-        let mut strangers = 0;
+        let (mut strangers, mut more) = (0, true);
         for _ in 0..Self::BATCHES {
             let count = self.batch.receive(socket, |datagram| match owners.get(&datagram.from) {
                 Some(slot) => each(*slot, datagram),
                 None => strangers += 1,
             });
-            if !Batch::<64>::is_full(count) {
+            more = Batch::<64>::is_full(count);
+            if !more {
                 break;
             }
         }
         if strangers > 0 {
             metrics::counter!("hotline_media_strangers_total").increment(strangers);
         }
+        more
     }
 
     /// Lets a call's datagram wait for those of others; a report leaves at once.

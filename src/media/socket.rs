@@ -31,11 +31,12 @@ impl Poller {
         if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) })) }
     }
 
-    /// Watches a socket until it is closed, and asks the kernel for arrival times on it.
+    /// Watches a socket until it is closed, and asks the kernel for arrival times on it. It is told of once when something
+    /// comes: whoever leaves something there has to remember it. The kernel need not look at each socket twice so.
     pub fn add(&self, socket: &UdpSocket, token: u64) -> io::Result<()> {
         let on: libc::c_int = 1;
         let size = libc::socklen_t::try_from(mem::size_of_val(&on)).unwrap_or(4);
-        let mut event = libc::epoll_event { events: libc::EPOLLIN.cast_unsigned(), u64: token };
+        let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET).cast_unsigned(), u64: token };
         // SAFETY: `on` and `event` outlive the calls; both descriptors are open.
         let result = unsafe {
             libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, (&raw const on).cast(), size)
@@ -270,7 +271,7 @@ mod tests {
     fn what_the_kernel_does_not_take_is_named_and_the_rest_leaves() {
         let (here, there) = (UdpSocket::bind("127.0.0.1:0"), UdpSocket::bind("127.0.0.1:0"));
         let (here, there) = (here.expect("loopback"), there.expect("loopback"));
-        there.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
+        there.set_read_timeout(Some(Duration::from_mins(1))).expect("a socket");
         let (to, nowhere) = (there.local_addr().expect("bound"), "[2001:db8::1]:9".parse().expect("an address"));
         let (mut outbox, mut failed) = (Outbox::new(), Vec::new());
         for tag in 0..u8::try_from(Outbox::ROOM).expect("small") {

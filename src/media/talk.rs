@@ -86,6 +86,7 @@ impl Talk {
     pub fn handle_command(&mut self, command: MediaCommand, at: Instant, wall: UnixMs) {
         match command {
             MediaCommand::Connect(party, media) => self.with(party, |leg, ear| leg.connect(media, at, ear)),
+            MediaCommand::Guard(party, gate, media) => self.with(party, |leg, _| leg.guard(gate, media)),
             MediaCommand::Hear(party, whom) => {
                 if let Some(leg) = &mut self.legs[party.index()] {
                     leg.hear(whom.without(party));

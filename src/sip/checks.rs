@@ -178,6 +178,16 @@ fn key(text: &str) -> Option<char> {
 ///
 /// * returns — their offer, or `None` if they want ours.
 pub(super) fn offer(request: &Request, srtp: SrtpPolicy) -> Result<Option<Offer>, Refusal> {
+    let offer = description(request)?;
+    if let Some(Err(error)) = offer.as_ref().map(|offer| offer.choose(Sealing::unkeyed(srtp))) {
+        let warning = Header::Warning(format!("305 hotline \"{error}\"").into());
+        return Err(Refusal(StatusCode::NotAcceptableHere, vec![warning]));
+    }
+    Ok(offer)
+}
+
+/// The same, whatever it offers.
+pub(super) fn description(request: &Request) -> Result<Option<Offer>, Refusal> {
     if request.body.is_empty() {
         return Ok(None);
     }
@@ -190,10 +200,6 @@ pub(super) fn offer(request: &Request, srtp: SrtpPolicy) -> Result<Option<Offer>
         let warning = Header::Warning(format!("399 hotline \"{error}\"").into());
         Refusal(StatusCode::BadRequest, vec![warning])
     })?;
-    if let Err(error) = offer.choose(Sealing::unkeyed(srtp)) {
-        let warning = Header::Warning(format!("305 hotline \"{error}\"").into());
-        return Err(Refusal(StatusCode::NotAcceptableHere, vec![warning]));
-    }
     Ok(Some(offer))
 }
 

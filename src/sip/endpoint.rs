@@ -41,7 +41,7 @@ use super::{
     merged::Merged,
     outgoing::Dialler,
     registrar::{Flow, Registrar},
-    sdp::{ForkSession, Offer, Sealing, Session, SrtpPolicy},
+    sdp::{Credentials, ForkSession, Offer, Sealing, Session},
     siprec::{self, Story},
     socket::WatchedSocket,
     stream::{self, Streams},
@@ -50,6 +50,7 @@ use crate::{
     clock::Clock,
     telemetry::{Private, WALK},
     tls::Acceptor,
+    websocket::WebSocket,
 };
 
 /// Requests looked at at once; what comes above is dropped and repeated by its sender.
@@ -58,6 +59,8 @@ const TRANSACTIONS: usize = 4096;
 const CALLS_END: Duration = Duration::from_secs(75);
 /// At a stop: how long last answers and BYEs may take.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+/// Connections of browsers that wait to be taken.
+const BROWSERS: usize = 64;
 /// Seconds in Retry-After of a 503.
 const RETRY_AFTER: u32 = 10;
 
@@ -67,6 +70,7 @@ pub struct Endpoint {
     stack: rsipstack::transaction::Endpoint,
     cancel: CancellationToken,
     listeners: Vec<Listener>,
+    browsers: (mpsc::Sender<WebSocket>, mpsc::Receiver<WebSocket>),
 }
 
 /// A bound TCP port; with TLS if there is any.
@@ -115,6 +119,11 @@ impl Endpoint {
             let own = SipConnection::resolve_bind_address(external(*address).unwrap_or(*address));
             transport.add_transport(nameplate(kind, own).await.map_err(stack)?);
         }
+        // Browsers come to another listener; what they are told of ours is a name alone (RFC 7118 §5).
+        for kind in [Transport::Ws, Transport::Wss] {
+            let own = SipConnection::resolve_bind_address(external(address).unwrap_or(address));
+            transport.add_transport(nameplate(kind, own).await.map_err(stack)?);
+        }
         let option = EndpointOption {
             t1: settings.t1,
             t1x64: settings.t1 * 64,
@@ -153,7 +162,8 @@ impl Endpoint {
             }),
             settings,
         };
-        Ok((Self { shared: Arc::new(shared), stack, cancel, listeners }, calls))
+        let browsers = mpsc::channel(BROWSERS);
+        Ok((Self { shared: Arc::new(shared), stack, cancel, listeners, browsers }, calls))
     }
 
     /// What phones are rung with.
@@ -164,6 +174,11 @@ impl Endpoint {
     /// The telephones that are registered.
     pub fn registrar(&self) -> Registrar {
         self.shared.registrar.clone()
+    }
+
+    /// Where the connections of browsers are brought; one that finds no room is to be closed.
+    pub fn browsers(&self) -> mpsc::Sender<WebSocket> {
+        self.browsers.0.clone()
     }
 
     /// The first UDP address; the real port when bound to 0.
@@ -188,11 +203,12 @@ impl Endpoint {
 
     /// Serves until `stopping`; then refuses new calls with 503, lets open ones end (75 s) and their BYEs go out.
     pub async fn run(self, stopping: CancellationToken) {
-        let Self { shared, stack, cancel, listeners } = self;
+        let Self { shared, stack, cancel, listeners, browsers: (_, browsers) } = self;
         let Ok(mut requests) = stack.incoming_transactions() else { return };
         for Listener { tcp, tls, .. } in listeners {
             shared.streams.listen(tcp, tls);
         }
+        shared.streams.attend(browsers);
         let _cancel = cancel.drop_guard();
         let mut serve = pin!(stack.serve());
         let registrar = shared.registrar.clone();
@@ -238,6 +254,17 @@ impl Shared {
         Session::new(self.session_number(), media, self.sealing())
     }
 
+    /// The same with a telephone that is reached so: one behind a WebSocket is a browser.
+    ///
+    /// * returns — nothing where the line has no certificate for it.
+    pub(super) fn session_towards(&self, transport: Transport, media: SocketAddr) -> Option<Session> {
+        if !matches!(transport, Transport::Ws | Transport::Wss) {
+            return Some(self.session(media));
+        }
+        let ours = Credentials::new(self.clock.random(), self.settings.fingerprint?);
+        Some(Session::with_browser(self.session_number(), media, ours))
+    }
+
     /// The same for a call that a switch forks to us.
     pub(super) fn fork_session(&self, media: [SocketAddr; 2]) -> ForkSession {
         ForkSession::new(self.session_number(), media, self.sealing())
@@ -257,10 +284,6 @@ impl Shared {
     pub(super) fn source(&self, offer: &Offer) -> Option<SocketAddr> {
         let address = offer.choose(self.sealing()).ok()?.1.address;
         self.settings.carriers.contains(address.ip()).then_some(address)
-    }
-
-    pub(super) const fn srtp(&self) -> SrtpPolicy {
-        self.settings.srtp
     }
 
     /// What to tell a peer about a media port of ours.
@@ -433,7 +456,7 @@ impl Shared {
         let cseq = tx.original.cseq_header()?.seq()?;
         let flow = tx.connection.as_ref().filter(|it| it.is_reliable()).and_then(SipConnection::cancel_token);
         let forked = story.as_ref().map(|story| story.parties().clone());
-        let (leg, events) = Leg::new(dialog.clone(), cseq, flow, story, self.settings.srtp, self.clock.clone());
+        let (leg, events) = Leg::new(dialog.clone(), cseq, flow, story, self.clock.clone());
         self.keep(&dialog.id(), &leg, receiver);
         let link = Link { shared: self.clone(), leg, events, _place: Some(place) };
         // Full or closed: the call is dropped, and thereby refused with 503.

@@ -30,7 +30,7 @@ use super::{
     endpoint::{Shared, answer},
     kind_of,
     refresh::Refresh,
-    sdp::{Description, ForkSession, Session, SrtpPolicy},
+    sdp::{Description, ForkSession, Session},
     siprec::{self, Parties, Said, Story},
     timer::{Due, Terms, Timer},
 };
@@ -51,7 +51,6 @@ pub(super) struct Leg {
     session: Mutex<Option<Talk>>,
     /// What the switch has said that forks this call to us.
     pub(super) fork: Option<Mutex<Story>>,
-    srtp: SrtpPolicy,
     /// Our offer is in the 200; their answer comes with the ACK.
     offered: AtomicBool,
     /// A re-INVITE of theirs is not finished.
@@ -136,7 +135,6 @@ impl Leg {
         cseq: u32,
         flow: Option<CancellationToken>,
         fork: Option<Story>,
-        srtp: SrtpPolicy,
         clock: Clock,
     ) -> (Arc<Self>, mpsc::Receiver<LegEvent>) {
         let (events, receiver) = mpsc::channel(EVENTS);
@@ -145,7 +143,6 @@ impl Leg {
             flow,
             session: Mutex::new(None),
             fork: fork.map(Mutex::new),
-            srtp,
             offered: AtomicBool::new(false),
             reinviting: AtomicBool::new(false),
             ours: AtomicBool::new(false),
@@ -275,7 +272,7 @@ impl Leg {
 
     /// Reads what a request within the dialog offers and tells.
     fn read(&self, request: &Request) -> Result<Said, Refusal> {
-        if self.fork.is_some() { siprec::read(request) } else { Ok(Said::plain(checks::offer(request, self.srtp)?)) }
+        if self.fork.is_some() { siprec::read(request) } else { Ok(Said::plain(checks::description(request)?)) }
     }
 
     /// Answers a new offer within the dialog; without one makes ours.

@@ -29,6 +29,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod web;
 
 use std::{
     io,
@@ -66,6 +67,8 @@ pub struct SipSettings {
     pub registration: Registration,
     /// Which streams are taken.
     pub srtp: sdp::SrtpPolicy,
+    /// SHA-256 of the certificate that media of browsers is sealed with; without it none of them is rung.
+    pub fingerprint: Option<[u8; 32]>,
     /// Whose media comes from the address in its description.
     pub carriers: Networks,
     /// Calls at once; the next one hears 503 with Retry-After.
@@ -108,6 +111,7 @@ impl SipSettings {
             forks: Forks::default(),
             registration: Registration::default(),
             srtp: sdp::SrtpPolicy::default(),
+            fingerprint: None,
             carriers: Networks::default(),
             max_calls,
             t1: Self::T1,

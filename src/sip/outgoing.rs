@@ -128,13 +128,8 @@ impl Attempt {
         let Self { shared, ring, stop, events } = self;
         let mut branches = JoinSet::new();
         for target in &ring.targets {
-            branches.spawn(invite(
-                shared.clone(),
-                target.clone(),
-                option(&shared, &ring, target),
-                stop.clone(),
-                events.clone(),
-            ));
+            let Some(option) = option(&shared, &ring, target) else { continue };
+            branches.spawn(invite(shared.clone(), target.clone(), option, stop.clone(), events.clone()));
         }
         let mut best = None;
         while let Some(done) = branches.join_next().await {
@@ -168,11 +163,13 @@ const fn weight(status: u16) -> u8 {
 }
 
 /// The INVITE for a contact, and our side of offer and answer.
-fn option(shared: &Shared, ring: &Ring, target: &Target) -> (InviteOption, Session) {
+///
+/// * returns — nothing for a browser where the line has no certificate for it.
+fn option(shared: &Shared, ring: &Ring, target: &Target) -> Option<(InviteOption, Session)> {
     let peer = target.destination.get_socketaddr().ok();
     let transport = target.destination.r#type.unwrap_or(Transport::Udp);
     let door = shared.door_towards(transport, peer);
-    let mut session = shared.session(shared.media_address(ring.media, door.address.ip()));
+    let mut session = shared.session_towards(transport, shared.media_address(ring.media, door.address.ip()))?;
     let offer = session.offer();
     let number = ring.caller.as_ref().map_or("anonymous", |number| number.0.as_str());
     let own = HostWithPort { host: Host::IpAddr(door.address.ip()), port: None };
@@ -193,7 +190,7 @@ fn option(shared: &Shared, ring: &Ring, target: &Target) -> (InviteOption, Sessi
         headers: Some(vec![checks::allow_refer()]),
         ..InviteOption::default()
     };
-    (option, session)
+    Some((option, session))
 }
 
 /// Rings one contact until it answers, refuses, is not there, or is not wanted any more.
@@ -269,7 +266,7 @@ impl Branch {
         let Self { shared, target, dialog, states, session } = self;
         let peer = target.destination.get_socketaddr().ok();
         let flow = peer.and_then(|peer| shared.streams.flow(target.destination.r#type?, peer));
-        let (leg, events) = Leg::new(dialog, 0, flow, None, shared.srtp(), shared.clock.clone());
+        let (leg, events) = Leg::new(dialog, 0, flow, None, shared.clock.clone());
         *leg.session() = Some(Talk::Plain(session));
         shared.keep(&id, &leg, states);
         let mut answered = Answered::new(Link { shared, leg, events, _place: None });

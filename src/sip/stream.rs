@@ -14,7 +14,7 @@ use std::{
 };
 
 use rsipstack::{
-    sip::Transport,
+    sip::{SipMessage, Transport},
     transaction::endpoint::EndpointInnerRef,
     transport::{SipAddr, SipConnection, TransportEvent, channel::ChannelConnection},
 };
@@ -22,7 +22,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc},
     time::timeout,
 };
 use tokio_util::{
@@ -48,7 +48,7 @@ const BACKLOG: i32 = 256;
 /// Pause after a failed accept (no file descriptors left), so that it does not spin.
 const BREATH: Duration = Duration::from_millis(200);
 /// The answer to a ping.
-const PONG: &[u8] = b"\r\n";
+pub(super) const PONG: &[u8] = b"\r\n";
 
 /// All connections of one endpoint.
 pub(super) struct Streams {
@@ -74,12 +74,14 @@ struct Known {
     gone: CancellationToken,
 }
 
+/// What the stack says to a connection.
+pub(super) type Outgoing = mpsc::Receiver<TransportEvent>;
+
 /// A connection before its first byte.
-struct Opened {
+pub(super) struct Opened {
     connection: SipConnection,
     address: SipAddr,
-    peer: SocketAddr,
-    outgoing: mpsc::Receiver<TransportEvent>,
+    pub(super) peer: SocketAddr,
     /// Ends the stack's use of the connection.
     _gone: DropGuard,
     /// While it is held, the stack's table keeps a dialled connection.
@@ -180,7 +182,7 @@ impl Streams {
         let Some(opened) = self.admit(address, peer, (local, true), place).await else {
             return Err(io::Error::other("too many connections to one address"));
         };
-        self.stack.transport_layer.add_connection(opened.connection.clone());
+        self.list(&opened.0);
         let streams = self.clone();
         self.spawn(async move { streams.converse(stream, Transport::Tcp, opened).await });
         Ok(())
@@ -193,7 +195,7 @@ impl Streams {
         self.tasks.wait().await;
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stopping = self.stopping.clone();
         self.tasks.spawn(async move {
             tokio::select! {
@@ -201,6 +203,29 @@ impl Streams {
                 () = task => {}
             }
         });
+    }
+
+    /// A place for one more connection.
+    pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        self.places.clone().try_acquire_owned()
+    }
+
+    /// Lets the stack find a connection.
+    pub(super) fn list(&self, opened: &Opened) {
+        self.stack.transport_layer.add_connection(opened.connection.clone());
+    }
+
+    /// Gives the stack a message.
+    pub(super) async fn hand_over(&self, message: SipMessage, opened: &Opened) {
+        let taken = self.stack.on_received_message(message, opened.connection.clone(), &opened.address).await;
+        if let Err(error) = taken {
+            debug!(peer = %opened.peer, error = kind_of(&error), "a SIP message could not be taken");
+        }
+    }
+
+    /// Longest wait for a peer that takes nothing.
+    pub(super) const fn patience(&self) -> Duration {
+        self.limits.write
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -224,12 +249,12 @@ impl Streams {
         self.spawn(async move {
             // Added, the stack finds it: phones are rung through the connection they registered over.
             let Some(tls) = tls else {
-                streams.stack.transport_layer.add_connection(opened.connection.clone());
+                streams.list(&opened.0);
                 return streams.converse(stream, transport, opened).await;
             };
             match timeout(streams.limits.handshake, tls.greet(stream)).await {
                 Ok(Ok(stream)) => {
-                    streams.stack.transport_layer.add_connection(opened.connection.clone());
+                    streams.list(&opened.0);
                     streams.converse(stream, transport, opened).await;
                 }
                 Ok(Err(error)) => failed_handshake(peer, &error),
@@ -239,13 +264,13 @@ impl Streams {
     }
 
     /// Notes a connection; `None` if its address has too many already.
-    async fn admit(
+    pub(super) async fn admit(
         self: &Arc<Self>,
         address: SipAddr,
         peer: SocketAddr,
         (local, dialled): (SocketAddr, bool),
         place: OwnedSemaphorePermit,
-    ) -> Option<Opened> {
+    ) -> Option<(Opened, Outgoing)> {
         let key = (address.r#type.unwrap_or(Transport::Tcp), peer);
         let gone = CancellationToken::new();
         {
@@ -266,16 +291,18 @@ impl Streams {
             ChannelConnection::create_connection_bounded(nothing, messages, address.clone(), Some(gone.clone()));
         let connection = SipConnection::Channel(channel.await.ok()?);
         let gone = gone.drop_guard();
-        Some(Opened { connection, address, peer, outgoing, _gone: gone, _listed: listed, _entry: entry, _place: place })
+        let opened = Opened { connection, address, peer, _gone: gone, _listed: listed, _entry: entry, _place: place };
+        Some((opened, outgoing))
     }
 
     /// One connection to its end.
-    async fn converse(&self, io: impl AsyncRead + AsyncWrite, transport: Transport, mut opened: Opened) {
+    async fn converse(&self, io: impl AsyncRead + AsyncWrite, transport: Transport, opened: (Opened, Outgoing)) {
+        let (opened, mut outgoing) = opened;
         let (input, output) = tokio::io::split(io);
         let input = pin!(input);
         let (direct, answers) = mpsc::channel(OUTGOING);
-        let mut writing = pin!(self.write(output, &mut opened.outgoing, answers));
-        let reading = self.read(input, transport, &opened.connection, &opened.address, opened.peer, direct);
+        let mut writing = pin!(self.write(output, &mut outgoing, answers));
+        let reading = self.read(input, transport, &opened, direct);
         tokio::select! {
             () = &mut writing => return,
             () = reading => {}
@@ -288,12 +315,10 @@ impl Streams {
         &self,
         mut input: impl AsyncRead + Unpin,
         transport: Transport,
-        connection: &SipConnection,
-        address: &SipAddr,
-        peer: SocketAddr,
+        opened: &Opened,
         direct: mpsc::Sender<Vec<u8>>,
     ) {
-        let mut framer = Framer::default();
+        let (mut framer, peer) = (Framer::default(), opened.peer);
         while let Some(frame) = self.frame(&mut framer, &mut input).await {
             let (screened, last) = match &frame {
                 Frame::Blank => continue,
@@ -309,10 +334,7 @@ impl Streams {
                 Screened::Drop => {}
                 Screened::Pass(message) => {
                     let Some(message) = parse(&message, peer, transport) else { continue };
-                    let taken = self.stack.on_received_message(message, connection.clone(), address).await;
-                    if let Err(error) = taken {
-                        debug!(%peer, error = kind_of(&error), "a SIP message could not be taken");
-                    }
+                    self.hand_over(message, opened).await;
                 }
             }
             if last {

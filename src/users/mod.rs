@@ -33,7 +33,7 @@ pub use accounts::{Change, NewUser, Opening};
 pub use error::UserError;
 pub use password::verify;
 pub use policy::Weak;
-pub use seats::{NewSeat, Seats};
+pub use seats::{Loan, NewSeat, Seats};
 pub use sessions::{LogIn, Sessions};
 pub use tokens::NewToken;
 pub use totp::Enrolment;

@@ -3,9 +3,12 @@
 
 use std::sync::Arc;
 
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
 use super::{By, UserError, trail};
 use crate::{
-    domain::{audit::Action, ha1::Ha1, ids::UserId},
+    domain::{audit::Action, ha1::Ha1, ids::UserId, time::UnixMs},
     store::{SeatRow, Store, Tx, UserRow},
     telemetry::Private,
     vault::{Vault, VaultError},
@@ -28,6 +31,27 @@ pub struct NewSeat {
     pub secret: Private<String>,
 }
 
+/// What a browser registers with.
+#[derive(Clone, Debug)]
+pub struct Loan {
+    pub extension: String,
+    pub realm: String,
+    /// What it is called in the digest.
+    pub name: String,
+    pub secret: Private<String>,
+    pub expires: UnixMs,
+}
+
+/// Between the extension and the end of a lent name.
+const LENT: char = '~';
+
+/// The secret that belongs to a lent name; nobody finds the seat's own by it.
+fn lent(own: &Ha1, name: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(own.sha256.as_bytes()).expect("a key of any length");
+    mac.update(name.as_bytes());
+    hex::encode(mac.finalize().into_bytes())
+}
+
 impl NewSeat {
     /// Gives it to a person.
     pub(super) async fn put(self, tx: &mut Tx, by: &By, user: &UserRow) -> Result<(), UserError> {
@@ -38,6 +62,9 @@ impl NewSeat {
 }
 
 impl Seats {
+    /// How long a lent secret is taken: a shift.
+    const LOAN_MS: i64 = 12 * 3_600_000;
+
     /// Services over the same people.
     ///
     /// * `realm` — what secrets are hashed with; with another one none of those made before is taken.
@@ -69,11 +96,35 @@ impl Seats {
         Ok(secret)
     }
 
-    /// What the telephone of an extension shows; nothing where none may register for it.
-    pub async fn ha1(&self, extension: &str) -> Result<Option<Ha1>, UserError> {
+    /// What a telephone shows under a name; nothing where none may register under it.
+    ///
+    /// * `name` — an extension, or one of those of [`Seats::lend`].
+    pub async fn ha1(&self, name: &str) -> Result<Option<Ha1>, UserError> {
+        let (extension, until) =
+            name.split_once(LENT).map_or((name, None), |(extension, until)| (extension, Some(until)));
         let row = self.store.open_seat(extension).await?;
         let opened = self.opened(row.as_ref().unwrap_or(&self.nobody))?;
-        Ok(row.is_some().then_some(opened))
+        if row.is_none() {
+            return Ok(None);
+        }
+        let Some(until) = until else { return Ok(Some(opened)) };
+        let lives = until.parse().is_ok_and(|until: i64| until > self.store.clock().now().0);
+        Ok(lives.then(|| Ha1::of(name, &self.realm, &lent(&opened, name))))
+    }
+
+    /// A name and a secret for one browser, for twelve hours; the seat's own stays as it is. Nothing is kept: it is made of
+    /// the seat's own, and ends with it.
+    ///
+    /// # Errors
+    /// [`UserError::NoSeat`] when the person has no extension.
+    pub async fn lend(&self, user: &UserRow) -> Result<Loan, UserError> {
+        let none = || UserError::NoSeat(user.name.clone());
+        let extension = user.extension.clone().ok_or_else(none)?;
+        let row = self.store.open_seat(&extension).await?.ok_or_else(none)?;
+        let expires = UnixMs(self.store.clock().now().0 + Self::LOAN_MS);
+        let name = format!("{extension}{LENT}{}", expires.0);
+        let secret = Private(lent(&self.opened(&row)?, &name));
+        Ok(Loan { extension, realm: self.realm.to_string(), name, secret, expires })
     }
 
     fn opened(&self, row: &SeatRow) -> Result<Ha1, UserError> {
@@ -160,6 +211,32 @@ mod tests {
             let second = desk.seats.renew(&By::machine(), li.id).await.expect("another");
             assert!(desk.knows("8001", &second).await && !desk.knows("8001", &first).await);
             assert_eq!(desk.seats.ha1("8002").await.expect("a look"), None);
+        }
+
+        async fn a_lent_secret_is_taken_for_a_shift_and_ends_with_the_seat_s_own(test: TestStore) {
+            let desk = Desk::open(test);
+            let (li, own) = desk.li().await;
+            let loan = desk.seats.lend(&li).await.expect("lent");
+            assert_eq!((loan.extension.as_str(), loan.realm.as_str()), ("8001", "hotline"));
+            let taken = async |loan: &Loan| {
+                let ha1 = desk.seats.ha1(&loan.name).await.expect("a look");
+                ha1 == Some(Ha1::of(&loan.name, "hotline", loan.secret.reveal()))
+            };
+            assert!(taken(&loan).await && desk.knows("8001", &own).await, "both");
+            for name in ["8001~", "8001~9223372036854775808", "8001~x", "8002~9999999999999", "~9999999999999"] {
+                let ha1 = desk.seats.ha1(name).await.expect("a look");
+                assert_ne!(ha1, Some(Ha1::of(name, "hotline", loan.secret.reveal())), "{name}");
+            }
+            let another = desk.seats.lend(&li).await.expect("lent");
+            desk.test.clock.set(UnixMs(loan.expires.0));
+            assert!(!taken(&loan).await, "the shift is over");
+            desk.test.clock.set(MONDAY_NINE);
+            desk.seats.renew(&By::machine(), li.id).await.expect("another");
+            assert!(!taken(&another).await, "it was made of the one before");
+            let loan = desk.seats.lend(&li).await.expect("lent");
+            desk.users.disable(&By::machine(), li.id).await.expect("closed");
+            assert!(!taken(&loan).await);
+            assert!(matches!(desk.seats.lend(&li).await, Err(UserError::NoSeat(_))));
         }
 
         async fn neither_the_secret_nor_its_ha1_lies_open_in_the_database(test: TestStore) {

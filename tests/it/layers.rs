@@ -17,7 +17,8 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("acd", &["config", "domain"]),
     ("switchboard", &["acd", "clock", "domain"]),
     ("tls", &[]),
-    ("sip", &["clock", "domain", "telemetry", "tls"]),
+    ("websocket", &[]),
+    ("sip", &["clock", "domain", "telemetry", "tls", "websocket"]),
     ("vault", &["clock", "config", "domain"]),
     ("recording", &["clock", "config", "domain", "telemetry", "vault"]),
     ("media", &["clock", "domain", "recording"]),
@@ -62,6 +63,7 @@ const KNOWS: &[(&str, &[&str])] = &[
             "tls",
             "users",
             "vault",
+            "websocket",
         ],
     ),
 ];
@@ -80,6 +82,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("hotline_gcm::", &["vault"]),
     ("ed25519_dalek::", &["vault"]),
     ("object_store::", &["recording"]),
+    ("rtc_dtls::", &["media"]),
+    ("rtc_stun::", &["media"]),
     // Announcements are read where they are said.
     ("hound::", &["recording", "media"]),
 ];

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "tests tell what they saw")]
 
 mod backup;
+mod browser;
 mod collector;
 mod crash;
 mod databases;

@@ -1,4 +1,4 @@
-//! Softphones that others wrote, as operators' seats: Debian's baresip and linphone.
+//! Softphones that others wrote, as operators' seats: Debian's baresip and linphone. Our own for browsers is in `browser`.
 
 use std::{
     fs,
@@ -19,14 +19,14 @@ use tempfile::TempDir;
 use crate::house::House;
 
 /// Samples a second.
-const RATE: usize = 8_000;
+pub const RATE: usize = 8_000;
 /// What the caller, the operator at the softphone and a colleague say, Hz.
 const TONES: [(&str, f64); 3] = [("caller", 500.0), ("operator", 700.0), ("colleague", 900.0)];
 /// Long enough to be heard at the other end.
-const WHILE: Duration = Duration::from_secs(3);
+pub const WHILE: Duration = Duration::from_secs(3);
 
 /// What a person does at a softphone that answers by itself.
-trait Softphone: Sized {
+pub trait Softphone: Sized {
     /// The program, and the package it comes in.
     const PROGRAM: (&str, &str);
 
@@ -192,7 +192,7 @@ impl Drop for Linphone {
 }
 
 /// Which tones there are, one after another; `""` for anything else that lasts.
-fn tones(pcm: &[i16]) -> Vec<&'static str> {
+pub fn tones(pcm: &[i16]) -> Vec<&'static str> {
     let mut seen = Vec::new();
     for piece in pcm.chunks_exact(RATE / 2) {
         let known = TONES.into_iter().find(|(_, hertz)| tone_share(piece, *hertz) > 0.8);
@@ -205,26 +205,26 @@ fn tones(pcm: &[i16]) -> Vec<&'static str> {
 }
 
 /// The samples of a mono file. What linphone writes ends without its header knowing how long it is.
-fn samples(wav: &Path) -> Vec<i16> {
+pub fn samples(wav: &Path) -> Vec<i16> {
     const HEADER: usize = 44;
     let bytes = fs::read(wav).expect("what it heard");
     bytes[HEADER..].as_chunks().0.iter().map(|sample| i16::from_le_bytes(*sample)).collect()
 }
 
-fn says(name: &str) -> Vec<i16> {
+pub fn says(name: &str) -> Vec<i16> {
     let (_, hertz) = TONES.into_iter().find(|(known, _)| *known == name).expect("somebody");
     tone(hertz, 8_000.0, 120 * RATE)
 }
 
 /// A caller who talks until the line hangs up.
-fn dial(house: &House, from: &str) -> tokio::task::JoinHandle<CallReport> {
+pub fn dial(house: &House, from: &str) -> tokio::task::JoinHandle<CallReport> {
     let mut spec = house.citizen(from).playing(says("caller"));
     spec.hang_up_after = Some(Duration::from_secs(110));
     tokio::spawn(async move { sip_test::call(spec).await.expect("the phone works") })
 }
 
 /// Registers, answers, holds, resumes, transfers, and answers and hangs up once more.
-async fn shift<P: Softphone>() {
+pub async fn shift<P: Softphone>() {
     let (program, package) = P::PROGRAM;
     if !Path::new(program).exists() {
         println!("not run: {program} is missing; `./dev test` installs {package}");

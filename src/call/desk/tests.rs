@@ -13,6 +13,7 @@ fn agreed(send: bool) -> Agreed {
         send,
         receive: true,
         security: None,
+        dtls: None,
     }
 }
 

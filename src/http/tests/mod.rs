@@ -49,7 +49,7 @@ use crate::{
     store::{CallRow, CallbackKind, Store, StoredRecording, UserRow},
     switchboard::Switchboard,
     telemetry::Private,
-    users::{By, NewToken, NewUser, Sessions, Users},
+    users::{By, NewToken, NewUser, Seats, Sessions, Users},
     vault::Vault,
 };
 
@@ -140,6 +140,7 @@ impl House {
         tokio::spawn(hub.run(CancellationToken::new()));
         let mut parts = Parts {
             sessions: Sessions::new(users.clone(), vault.clone()),
+            telephones: Seats::new(store.clone(), vault.clone(), "hotline").expect("keys"),
             users,
             store: store.clone(),
             archive: archive.clone(),
@@ -151,6 +152,7 @@ impl House {
             readiness: readiness.clone(),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
             switchboard: Some(switchboard),
+            websockets: None,
             limits: Limits::new(&Settings::default().http, Clock::system()),
         };
         change(&mut parts);

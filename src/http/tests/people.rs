@@ -38,6 +38,13 @@ async fn the_life_of_an_account_from_its_opening_to_its_end() {
         json!(["own_account", "see_city", "see_cases", "move_cases", "open_cases", "reveal_cases", "see_events"])
     );
     assert_eq!(story.house.browse(Method::GET, "/api/v1/cases", &cookie, None).await.status, StatusCode::OK);
+    let loan = story.call("POST /api/v1/me/sip-secret", "", Says::Cookie(&cookie), None).await;
+    let reason = loan.json()["reason"].as_str().map(str::to_owned);
+    assert_eq!(
+        (loan.status, reason.as_deref()),
+        (StatusCode::UNPROCESSABLE_ENTITY, Some("no_seat")),
+        "no telephone yet"
+    );
 
     // The phone is lost.
     let device = story.enrol(&cookie).await;

@@ -22,6 +22,7 @@ const ROUTES: &[(&str, Option<Right>)] = &[
     ("GET /api/v1/sessions", Some(Right::OwnAccount)),
     ("GET /api/v1/sessions/current", Some(Right::OwnAccount)),
     ("POST /api/v1/me/password", Some(Right::OwnAccount)),
+    ("POST /api/v1/me/sip-secret", Some(Right::OwnAccount)),
     ("POST /api/v1/me/tokens", Some(Right::OwnAccount)),
     ("POST /api/v1/me/totp", Some(Right::OwnAccount)),
     ("POST /api/v1/me/totp/confirm", Some(Right::OwnAccount)),

@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::{
     acd::{Event, Skills},
-    domain::seat::SeatId,
+    domain::{ha1::Ha1, seat::SeatId},
     switchboard::{Control, Entry, ORDERS, Order, Part},
 };
 
@@ -35,6 +35,25 @@ impl House {
         self.switchboard().enter(Entry { call, called: "12345".into(), again: false, to: None }, sender).await;
         (call, orders)
     }
+}
+
+#[tokio::test]
+async fn an_operator_borrows_a_secret_for_the_telephone_in_the_browser() {
+    let house = House::open().await;
+    let token = house.operator("li", "8001").await;
+    let borrow = async || house.post("/api/v1/me/sip-secret", &token, &json!({})).await;
+    let without = borrow().await;
+    assert_eq!((without.status, without.problem().as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "refused"));
+    let li = house.parts.users.named("li").await.expect("the user");
+    house.parts.telephones.renew(&By::machine(), li.id).await.expect("a telephone");
+    let loan = borrow().await.json();
+    let text = |key: &str| loan[key].as_str().expect("a text").to_owned();
+    assert_eq!(
+        (text("extension"), text("realm"), text("expires")),
+        ("8001".into(), "hotline".into(), "2026-11-23T21:00:00+08:00".into())
+    );
+    let taken = house.parts.telephones.ha1(&text("username")).await.expect("a look");
+    assert_eq!(taken, Some(Ha1::of(&text("username"), "hotline", &text("secret"))));
 }
 
 #[tokio::test]

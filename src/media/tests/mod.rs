@@ -82,6 +82,7 @@ fn remote(port: u16) -> RemoteMedia {
         send: true,
         receive: true,
         srtp: None,
+        browser: None,
     }
 }
 

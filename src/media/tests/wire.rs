@@ -27,7 +27,8 @@ struct Exchange {
 impl Exchange {
     async fn answered() -> Self {
         let clock = Clock::system();
-        let settings = MediaSettings { address: [127, 0, 0, 1].into(), ports: (0, 0), shards: 1, shared: false };
+        let settings =
+            MediaSettings { address: [127, 0, 0, 1].into(), ports: (0, 0), shards: 1, shared: false, identity: None };
         let (plane, events) = MediaPlane::start(settings, clock.clone()).expect("threads");
         let (shelf, call) = (Shelf::new(), call());
         let phone = UdpSocket::bind("127.0.0.1:0").expect("loopback");
@@ -199,8 +200,13 @@ async fn noise_on_the_ports_ends_nothing() {
 fn small_plane() -> (MediaPlane, Receiver<MediaEvent>, Clock) {
     let probe = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("loopback");
     let (first, clock) = (probe.port().min(65_000) & !1, Clock::that_can_be_advanced());
-    let settings =
-        MediaSettings { address: [127, 0, 0, 1].into(), ports: (first, first + 63), shards: 2, shared: false };
+    let settings = MediaSettings {
+        address: [127, 0, 0, 1].into(),
+        ports: (first, first + 63),
+        shards: 2,
+        shared: false,
+        identity: None,
+    };
     let (plane, events) = MediaPlane::start(settings, clock.clone()).expect("threads");
     (plane, events, clock)
 }
@@ -271,7 +277,8 @@ fn gateway() -> Gateway {
 #[tokio::test]
 async fn calls_of_carriers_share_a_port_and_are_told_apart_by_where_they_come_from() {
     let clock = Clock::system();
-    let settings = MediaSettings { address: [127, 0, 0, 1].into(), ports: (0, 0), shards: 1, shared: true };
+    let settings =
+        MediaSettings { address: [127, 0, 0, 1].into(), ports: (0, 0), shards: 1, shared: true, identity: None };
     let (plane, mut events) = MediaPlane::start(settings, clock.clone()).expect("threads");
     let shelf = Shelf::new();
     let calls = [gateway(), gateway(), gateway()];

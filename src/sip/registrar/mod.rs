@@ -48,10 +48,10 @@ const RETRY_AFTER: u32 = 10;
 /// Who knows what telephones have to show.
 #[async_trait::async_trait]
 pub trait Secrets: fmt::Debug + Send + Sync {
-    /// HA1 of an extension's secret; nothing where no telephone may register for it.
+    /// HA1 of the secret of a name; nothing where no telephone may register under it.
     ///
-    /// * `extension` — as a stranger wrote it.
-    async fn ha1(&self, extension: &str) -> Result<Option<Ha1>, Away>;
+    /// * `name` — as a stranger wrote it: an extension, or one with `~` and what its secrets' keeper makes of the rest.
+    async fn ha1(&self, name: &str) -> Result<Option<Ha1>, Away>;
 }
 
 /// Secrets cannot be looked up now.
@@ -71,7 +71,11 @@ pub struct Registration {
 /// Nobody may.
 impl Default for Registration {
     fn default() -> Self {
-        Self { realm: "hotline".into(), md5_only_agents: vec!["baresip".into()], secrets: Arc::new(Nobody) }
+        Self {
+            realm: "hotline".into(),
+            md5_only_agents: vec!["baresip".into(), "JsSIP".into()],
+            secrets: Arc::new(Nobody),
+        }
     }
 }
 
@@ -80,7 +84,7 @@ struct Nobody;
 
 #[async_trait::async_trait]
 impl Secrets for Nobody {
-    async fn ha1(&self, _extension: &str) -> Result<Option<Ha1>, Away> {
+    async fn ha1(&self, _name: &str) -> Result<Option<Ha1>, Away> {
         Ok(None)
     }
 }
@@ -277,7 +281,9 @@ impl Registrar {
             Some(Verdict::Malformed) => return Err(unreadable()),
             Some(_) => return Err(No(Some("stale"), self.challenge(request, true))),
         }
-        let known = if shown.username == extension { self.0.settings.secrets.ha1(extension).await } else { Ok(None) };
+        let own =
+            |name: &str| name.strip_prefix(extension).is_some_and(|rest| rest.is_empty() || rest.starts_with('~'));
+        let known = if own(&shown.username) { self.0.settings.secrets.ha1(&shown.username).await } else { Ok(None) };
         let Ok(ha1) = known else {
             return Err(No(Some("away"), Refusal::later(StatusCode::ServiceUnavailable, RETRY_AFTER)));
         };

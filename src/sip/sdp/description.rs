@@ -5,7 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use super::{Agreed, Codec, NoCommonCodec, Sealing, Security, SrtpPolicy, crypto::Crypto};
+use super::{
+    Agreed, Codec, Credentials, NoCommonCodec, Sealing, Security, SrtpPolicy,
+    browser::{self, Theirs},
+    crypto::Crypto,
+};
 
 /// Longest description read, in bytes; a datagram is never longer than this.
 const LONGEST: usize = 16 * 1024;
@@ -58,6 +62,9 @@ pub struct Media {
     rtcp: Option<(u16, Option<IpAddr>)>,
     /// The first line of theirs that we can use.
     crypto: Option<Crypto>,
+    /// `a=mid` (RFC 5888).
+    pub(super) mid: Option<String>,
+    browser: Theirs,
 }
 
 /// An offer or an answer.
@@ -68,6 +75,8 @@ pub struct Description {
     pub(super) time: String,
     address: Option<IpAddr>,
     direction: Option<Direction>,
+    /// Said for all streams.
+    browser: Theirs,
 }
 
 impl Direction {
@@ -108,7 +117,13 @@ impl Description {
         if lines.next() != Some("v=0") {
             return Err(SdpError::NotSdp);
         }
-        let mut this = Self { streams: Vec::new(), time: "0 0".into(), address: None, direction: None };
+        let mut this = Self {
+            streams: Vec::new(),
+            time: "0 0".into(),
+            address: None,
+            direction: None,
+            browser: Theirs::default(),
+        };
         for line in lines {
             let Some((kind, value)) = line.split_once('=') else { continue };
             match kind {
@@ -130,7 +145,7 @@ impl Description {
                     (Some(direction), Some(stream)) => stream.direction = Some(direction),
                     (Some(direction), None) => this.direction = Some(direction),
                     (None, Some(stream)) => stream.attribute(value),
-                    (None, None) => {}
+                    (None, None) => this.browser.attribute(value),
                 },
                 _ => {}
             }
@@ -157,6 +172,29 @@ impl Description {
         streams.map(|(index, stream)| (index, stream.label.as_deref())).collect()
     }
 
+    /// The same with a browser.
+    pub fn choose_browser(&self, ours: &Credentials) -> Result<(usize, Agreed), NoCommonCodec> {
+        let usable = |(index, stream): (usize, &Media)| {
+            let spoken = stream.port != 0 && stream.kind == "audio" && stream.protocol == browser::PROTOCOL;
+            let dtls = stream.browser.settle(&self.browser, ours).filter(|_| spoken && stream.rtcp_mux)?;
+            // Where they are heard and spoken to is found by packets; c=0.0.0.0 says nothing here.
+            let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+            let (send, receive) = self.ways(stream);
+            let address = SocketAddr::new(nowhere, stream.port);
+            Some((index, Agreed { send, receive, dtls: Some(dtls), ..stream.settle(address)? }))
+        };
+        self.streams.iter().enumerate().find_map(usable).ok_or(NoCommonCodec)
+    }
+
+    /// Whether we may send, and they.
+    fn ways(&self, stream: &Media) -> (bool, bool) {
+        let theirs = stream.direction.or(self.direction).unwrap_or_default();
+        (
+            matches!(theirs, Direction::SendRecv | Direction::RecvOnly),
+            matches!(theirs, Direction::SendRecv | Direction::SendOnly),
+        )
+    }
+
     pub(super) fn agree(&self, stream: &Media, sealing: Sealing) -> Option<Agreed> {
         let sealed = stream.protocol == protocol(true);
         let known = sealed || stream.protocol == protocol(false);
@@ -171,17 +209,12 @@ impl Description {
             _ => None,
         };
         let address = stream.address.or(self.address)?;
-        let numbers = || stream.formats.iter().filter_map(|format| format.parse::<u8>().ok()).filter(|it| *it < 128);
-        let (payload_type, codec) = numbers().find_map(|number| Some((number, stream.codec(number)?)))?;
-        let telephone_event = numbers().find(|number| stream.is_telephone_event(*number));
-        let theirs = stream.direction.or(self.direction).unwrap_or_default();
         // c=0.0.0.0 is the old way to say "send me nothing" (RFC 3264 §8.4).
         let held = address.is_unspecified();
-        let send = matches!(theirs, Direction::SendRecv | Direction::RecvOnly) && !held;
-        let receive = matches!(theirs, Direction::SendRecv | Direction::SendOnly);
+        let (send, receive) = self.ways(stream);
         let rtcp = if stream.rtcp_mux { None } else { Some(stream.control(address)) };
-        let address = SocketAddr::new(address, stream.port);
-        Some(Agreed { address, rtcp, codec, payload_type, telephone_event, send, receive, security })
+        let agreed = stream.settle(SocketAddr::new(address, stream.port))?;
+        Some(Agreed { rtcp, send: send && !held, receive, security, ..agreed })
     }
 }
 
@@ -214,6 +247,26 @@ impl Media {
             rtcp_mux: false,
             rtcp: None,
             crypto: None,
+            mid: None,
+            browser: Theirs::default(),
+        })
+    }
+
+    /// The codec and the keys of this stream, both ways in clear.
+    fn settle(&self, address: SocketAddr) -> Option<Agreed> {
+        let numbers = || self.formats.iter().filter_map(|format| format.parse::<u8>().ok()).filter(|it| *it < 128);
+        let (payload_type, codec) = numbers().find_map(|number| Some((number, self.codec(number)?)))?;
+        let telephone_event = numbers().find(|number| self.is_telephone_event(*number));
+        Some(Agreed {
+            address,
+            rtcp: None,
+            codec,
+            payload_type,
+            telephone_event,
+            send: true,
+            receive: true,
+            security: None,
+            dtls: None,
         })
     }
 
@@ -223,6 +276,9 @@ impl Media {
         } else if let Some(label) = value.strip_prefix("label:").map(str::trim) {
             let fits = (1..=LONGEST_LABEL).contains(&label.len()) && label.bytes().all(|byte| byte.is_ascii_graphic());
             self.label = fits.then(|| label.to_owned());
+        } else if let Some(mid) = value.strip_prefix("mid:").map(str::trim) {
+            let fits = (1..=LONGEST_LABEL).contains(&mid.len()) && mid.bytes().all(|byte| byte.is_ascii_graphic());
+            self.mid = fits.then(|| mid.to_owned());
         } else if let Some(rtcp) = value.strip_prefix("rtcp:") {
             let mut words = rtcp.split_ascii_whitespace();
             let port = words.next().and_then(|port| port.parse().ok());
@@ -230,6 +286,7 @@ impl Media {
         } else if let Some(crypto) = value.strip_prefix("crypto:") {
             self.crypto = self.crypto.or_else(|| Crypto::parse(crypto));
         } else {
+            self.browser.attribute(value);
             self.name_format(value);
         }
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::{
     Agreed, Description, Direction, Forked, Sealing,
-    session::{Words, line, refuse, write_audio},
+    session::{Seal, Words, line, refuse, write_audio},
 };
 
 /// Writes our descriptions and remembers which stream is whose.
@@ -44,8 +44,8 @@ impl ForkSession {
                 continue;
             };
             let codecs = [(agreed.payload_type, agreed.codec)];
-            let security = agreed.security.as_deref();
-            write_audio(&mut streams, self.media[side].port(), &codecs, agreed.telephone_event, security);
+            let seal = Seal::of(agreed.security.as_deref());
+            write_audio(&mut streams, self.media[side].port(), &codecs, agreed.telephone_event, seal);
             if stream.rtcp_mux {
                 line(&mut streams, format_args!("a=rtcp-mux"));
             }

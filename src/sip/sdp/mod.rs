@@ -3,6 +3,7 @@
 //! Read generously but bounded; write only what was agreed. An answer keeps the number and order of their m-lines and
 //! refuses every stream but one audio stream with port 0. Our `o=` version grows by one with each change and only then.
 
+mod browser;
 mod crypto;
 mod description;
 mod fork;
@@ -10,6 +11,7 @@ mod session;
 
 use std::{net::SocketAddr, sync::Arc};
 
+pub use browser::{Credentials, Dtls};
 pub use crypto::{Master, Sealing, Security, SrtpPolicy, Suite};
 pub use description::{Description, Direction, Media, SdpError};
 pub use fork::ForkSession;
@@ -63,6 +65,8 @@ pub struct Agreed {
     pub receive: bool,
     /// Both directions are sealed (SRTP).
     pub security: Option<Arc<Security>>,
+    /// They are a browser: the address says nothing, and both directions are sealed with what a handshake gives.
+    pub dtls: Option<Arc<Dtls>>,
 }
 
 /// What was settled about the two streams of a call that a switch forks to us; nothing for a side without one.

@@ -6,12 +6,16 @@ use std::{
 };
 
 use super::{
-    Agreed, Codec, Description, Direction, Media, NoCommonCodec, Sealing, Security, SrtpPolicy, Suite, crypto::Crypto,
-    description::protocol,
+    Agreed, Codec, Credentials, Description, Direction, Media, NoCommonCodec, Sealing, Security, SrtpPolicy, Suite,
+    browser, crypto::Crypto, description::protocol,
 };
 
 /// RTP payload type of RFC 4733 events in our own offers.
 const OUR_EVENTS: u8 = 101;
+/// The same where a browser reads them: its own number.
+const BROWSER_EVENTS: u8 = 126;
+/// The name of our stream in our own offers.
+const OUR_MID: &str = "0";
 
 /// Writes our descriptions and remembers what the last one said.
 #[derive(Debug)]
@@ -19,6 +23,8 @@ pub struct Session {
     words: Words,
     media: SocketAddr,
     sealing: Sealing,
+    /// They are a browser.
+    browser: Option<Credentials>,
     settled: Option<Agreed>,
 }
 
@@ -34,20 +40,36 @@ impl Session {
     /// * `id` — the session's number in `o=`, random and the same for the whole call.
     /// * `media` — where we want to hear them, an address they can reach.
     pub fn new(id: u64, media: SocketAddr, sealing: Sealing) -> Self {
-        Self { words: Words::new(id, media.ip()), media, sealing, settled: None }
+        Self { words: Words::new(id, media.ip()), media, sealing, browser: None, settled: None }
+    }
+
+    /// The same with a browser.
+    pub fn with_browser(id: u64, media: SocketAddr, ours: Credentials) -> Self {
+        Self { browser: Some(ours), ..Self::new(id, media, Sealing::unkeyed(SrtpPolicy::Off)) }
     }
 
     /// Answers their offer. A refused offer changes nothing.
     pub fn answer(&mut self, offer: &Description) -> Result<(String, Agreed), NoCommonCodec> {
-        let (taken, agreed) = offer.choose(self.sealing)?;
+        let (taken, agreed) = match &self.browser {
+            Some(ours) => offer.choose_browser(ours)?,
+            None => offer.choose(self.sealing)?,
+        };
         let agreed = self.settle(agreed);
         let mut streams = String::new();
+        if self.browser.is_some() {
+            begin_browser(&mut streams, offer.streams[taken].mid.as_deref());
+        }
         for (index, stream) in offer.streams.iter().enumerate() {
             if index == taken {
                 let codecs = [(agreed.payload_type, agreed.codec)];
-                let security = agreed.security.as_deref();
-                write_audio(&mut streams, self.media.port(), &codecs, agreed.telephone_event, security);
-                if stream.rtcp_mux {
+                let seal = self.seal(agreed.security.as_deref());
+                write_audio(&mut streams, self.media.port(), &codecs, agreed.telephone_event, seal);
+                if let Some(ours) = &self.browser {
+                    ours.write(&mut streams, self.media, "passive");
+                    if let Some(mid) = &stream.mid {
+                        line(&mut streams, format_args!("a=mid:{mid}"));
+                    }
+                } else if stream.rtcp_mux {
                     line(&mut streams, format_args!("a=rtcp-mux"));
                 }
                 line(&mut streams, format_args!("a={}", Direction::of(agreed.send, agreed.receive).name()));
@@ -62,7 +84,16 @@ impl Session {
     pub fn offer(&mut self) -> String {
         let mut streams = String::new();
         let codecs = [Codec::Pcma, Codec::Pcmu].map(|codec| (codec.static_number(), codec));
-        write_audio(&mut streams, self.media.port(), &codecs, Some(OUR_EVENTS), self.offered().as_ref());
+        let offered = self.offered();
+        if let Some(ours) = &self.browser {
+            begin_browser(&mut streams, Some(OUR_MID));
+            // A-law alone, which every browser has (RFC 7874 §3): the bridge is a copy, and the recording decodes nothing.
+            write_audio(&mut streams, self.media.port(), &codecs[..1], Some(BROWSER_EVENTS), self.seal(None));
+            ours.write(&mut streams, self.media, "actpass");
+            line(&mut streams, format_args!("a=mid:{OUR_MID}"));
+        } else {
+            write_audio(&mut streams, self.media.port(), &codecs, Some(OUR_EVENTS), self.seal(offered.as_ref()));
+        }
         line(&mut streams, format_args!("a=sendrecv"));
         self.words.say("0 0", &streams)
     }
@@ -87,6 +118,15 @@ impl Session {
         Ok(self.settle(agreed))
     }
 
+    /// How our stream is sealed.
+    fn seal<'a>(&self, security: Option<&'a Security>) -> Seal<'a> {
+        match (security, &self.browser) {
+            (_, Some(_)) => Seal::Dtls,
+            (Some(security), None) => Seal::Sdes(security),
+            (None, None) => Seal::Clear,
+        }
+    }
+
     /// What an offer of ours holds of keys: as long as sealed streams are not demanded, none.
     fn offered(&self) -> Option<Security> {
         let Sealing { policy, ours } = self.sealing;
@@ -96,6 +136,9 @@ impl Session {
 
     /// An answer keeps to what was offered: sealed with the same suite, or in clear.
     fn read_answer(&self, answer: &Description, offered: Option<Suite>) -> Result<(usize, Agreed), NoCommonCodec> {
+        if let Some(ours) = &self.browser {
+            return answer.choose_browser(ours);
+        }
         let policy = if offered.is_some() { SrtpPolicy::Require } else { SrtpPolicy::Off };
         let (index, agreed) = answer.choose(Sealing { policy, ..self.sealing })?;
         if suite_of(&agreed) == offered { Ok((index, agreed)) } else { Err(NoCommonCodec) }
@@ -144,17 +187,43 @@ impl Words {
     }
 }
 
+/// How a stream of ours is sealed.
+#[derive(Clone, Copy)]
+pub(super) enum Seal<'a> {
+    Clear,
+    /// With keys in the description.
+    Sdes(&'a Security),
+    /// With keys of a handshake.
+    Dtls,
+}
+
+impl<'a> Seal<'a> {
+    pub(super) fn of(security: Option<&'a Security>) -> Self {
+        security.map_or(Self::Clear, Self::Sdes)
+    }
+
+    const fn protocol(self) -> &'static str {
+        match self {
+            Self::Clear => protocol(false),
+            Self::Sdes(_) => protocol(true),
+            Self::Dtls => browser::PROTOCOL,
+        }
+    }
+}
+
+/// What a browser is told of all streams: that we only answer its tests of ways, and that there is one stream.
+fn begin_browser(out: &mut String, mid: Option<&str>) {
+    line(out, format_args!("a=ice-lite"));
+    if let Some(mid) = mid {
+        line(out, format_args!("a=group:BUNDLE {mid}"));
+    }
+}
+
 /// The m-line of a stream we take, and what it may carry.
-pub(super) fn write_audio(
-    out: &mut String,
-    port: u16,
-    codecs: &[(u8, Codec)],
-    events: Option<u8>,
-    security: Option<&Security>,
-) {
+pub(super) fn write_audio(out: &mut String, port: u16, codecs: &[(u8, Codec)], events: Option<u8>, seal: Seal<'_>) {
     let numbers = codecs.iter().map(|(number, _)| *number).chain(events);
     let numbers: Vec<String> = numbers.map(|number| number.to_string()).collect();
-    line(out, format_args!("m=audio {port} {} {}", protocol(security.is_some()), numbers.join(" ")));
+    line(out, format_args!("m=audio {port} {} {}", seal.protocol(), numbers.join(" ")));
     for (number, codec) in codecs {
         line(out, format_args!("a=rtpmap:{number} {}/8000", codec.name()));
     }
@@ -163,7 +232,7 @@ pub(super) fn write_audio(
         line(out, format_args!("a=fmtp:{number} 0-15"));
     }
     line(out, format_args!("a=ptime:20"));
-    if let Some(Security { suite, ours, tag, .. }) = security {
+    if let Seal::Sdes(Security { suite, ours, tag, .. }) = seal {
         line(out, format_args!("{}", Crypto { tag: *tag, suite: *suite, master: *ours }.line()));
     }
 }
@@ -223,6 +292,70 @@ mod tests {
              m=audio 20000 RTP/AVP 8 97\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:97 telephone-event/8000\r\n\
              a=fmtp:97 0-15\r\na=ptime:20\r\na=sendrecv\r\nm=audio 0 RTP/SAVP 8\r\n"
         );
+    }
+
+    /// What Chromium answers to an offer of ours, shortened.
+    fn chromium(direction: &str, setup: &str) -> String {
+        let fingerprint = ["AB"; 32].join(":");
+        format!(
+            "v=0\r\no=- 4 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\na=fingerprint:sha-256 {fingerprint}\r\n\
+             m=audio 9 UDP/TLS/RTP/SAVPF 8 126\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=ice-ufrag:Xy+1\r\n\
+             a=ice-pwd:0123456789012345678901\r\na=setup:{setup}\r\na=mid:0\r\na={direction}\r\na=rtcp-mux\r\n\
+             a=rtpmap:8 PCMA/8000\r\na=rtpmap:126 telephone-event/8000\r\n"
+        )
+    }
+
+    #[test]
+    fn a_browser_is_offered_our_certificate_and_its_hold_is_answered_by_the_same_credentials() {
+        let ours = Credentials::new([0x5A; 22], [0xCD; 32]);
+        let mut session = Session::with_browser(7, "192.0.2.5:20000".parse().expect("an address"), ours.clone());
+        let offer = session.offer();
+        for line in [
+            "a=ice-lite",
+            "a=group:BUNDLE 0",
+            "m=audio 20000 UDP/TLS/RTP/SAVPF 8 126",
+            "a=rtcp-mux",
+            "a=ice-ufrag:5a5a5a5a",
+            "a=setup:actpass",
+            "a=candidate:1 1 udp 2130706431 192.0.2.5 20000 typ host",
+            "a=sendrecv",
+        ] {
+            assert!(offer.lines().any(|it| it == line), "{line}\n{offer}");
+        }
+        assert!(offer.find("a=ice-lite") < offer.find("m=audio"), "it is said for all streams");
+        let agreed = session.accept(&parse(&chromium("sendrecv", "active"))).expect("agreed");
+        let dtls = agreed.dtls.clone().expect("a browser");
+        assert_eq!((dtls.ours.clone(), dtls.fingerprint), (ours, [0xAB; 32]));
+        assert_eq!(
+            (agreed.send, agreed.receive, agreed.payload_type, agreed.telephone_event),
+            (true, true, 8, Some(126))
+        );
+
+        let (answer, held) = session.answer(&parse(&chromium("sendonly", "actpass"))).expect("a hold");
+        assert_eq!((held.send, held.receive, held.dtls), (false, true, agreed.dtls));
+        for line in ["a=setup:passive", "a=recvonly", "a=mid:0", "a=ice-ufrag:5a5a5a5a"] {
+            assert!(answer.lines().any(|it| it == line), "{line}\n{answer}");
+        }
+    }
+
+    #[test]
+    fn who_waits_for_us_to_begin_or_shows_no_certificate_is_no_browser_of_ours() {
+        let session = || {
+            let mut session =
+                Session::with_browser(7, ([192, 0, 2, 5], 20_000).into(), Credentials::new([1; 22], [2; 32]));
+            session.offer();
+            session
+        };
+        for answer in [
+            chromium("sendrecv", "passive"),
+            chromium("sendrecv", "active").replace("a=fingerprint:sha-256", "a=fingerprint:sha-1"),
+            chromium("sendrecv", "active").replace("a=rtcp-mux\r\n", ""),
+            chromium("sendrecv", "active").replace("a=ice-ufrag:Xy+1\r\n", ""),
+            chromium("sendrecv", "active").replace("UDP/TLS/RTP/SAVPF", "RTP/AVP"),
+            chromium("sendrecv", "active").replace("audio 9", "audio 0"),
+        ] {
+            assert_eq!(session().accept(&parse(&answer)), Err(NoCommonCodec), "{answer}");
+        }
     }
 
     #[test]
