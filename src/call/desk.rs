@@ -242,6 +242,9 @@ impl Desk {
             (S::Talking { .. }, E::Ended(_)) if matches!(self.third, Third::Here(_, Part::Conference)) => {
                 self.hand_over(actions);
             }
+            (S::Talking { .. }, E::Ended(_)) if matches!(self.third, Third::Ringing(_, Part::Conference)) => {
+                self.leave_to_ringing(actions);
+            }
             (_, E::Asked(Control::HangUp)) | (S::Talking { .. }, E::Ended(LegEnd::FarHungUp)) => {
                 return Outcome::HangUp(EndReason::LineHungUp);
             }
@@ -344,6 +347,15 @@ impl Desk {
         }
     }
 
+    /// The operator did not wait for the third to answer: the caller does.
+    fn leave_to_ringing(&mut self, actions: &mut VecDeque<Action>) {
+        let to = match &self.third {
+            Third::Ringing(seat, _) => Some(seat.clone()),
+            _ => None,
+        };
+        self.go_first(to, actions);
+    }
+
     fn bridge(&self, actions: &mut VecDeque<Action>) {
         let guest = if let Third::Here(_, part) = &self.third { Some(*part) } else { None };
         let (talk, operator) = match &self.stage {
@@ -387,9 +399,7 @@ impl Desk {
     /// Blind transfer: the operator is let go, and the caller, first in the line, waits for another seat.
     fn pass_on(&mut self, to: SeatId, actions: &mut VecDeque<Action>) {
         actions.push_back(Action::LetSeatGo);
-        self.say(Announcement::Hold, actions);
-        self.wait_on(actions);
-        actions.extend([Action::Tell(Told::TalkEnded), Action::Enter { again: true, to: Some(to) }]);
+        self.go_first(Some(to), actions);
     }
 
     /// The operator puts the caller on hold, or comes back.
@@ -405,9 +415,16 @@ impl Desk {
 
     /// The operator is gone without a word: the caller goes back, first in the line.
     fn lose(&mut self, actions: &mut VecDeque<Action>) {
+        self.go_first(None, actions);
+    }
+
+    /// The operator is gone: the caller waits for a seat, first in the line.
+    ///
+    /// * `to` — the seat that is asked for.
+    fn go_first(&mut self, to: Option<SeatId>, actions: &mut VecDeque<Action>) {
         self.say(Announcement::Hold, actions);
         self.wait_on(actions);
-        actions.extend([Action::Tell(Told::TalkEnded), Action::Enter { again: true, to: None }]);
+        actions.extend([Action::Tell(Told::TalkEnded), Action::Enter { again: true, to }]);
     }
 
     /// Says something at once; what goes on endlessly goes on after it.

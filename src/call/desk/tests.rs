@@ -161,6 +161,39 @@ fn an_operator_who_leaves_a_conference_leaves_the_caller_to_the_third() {
 }
 
 #[test]
+fn an_operator_speaks_with_a_colleague_first_while_the_caller_hears_music() {
+    let consulted = [
+        Event::Ring(seat()),
+        Event::Answered(agreed(true)),
+        Event::Asked(Control::Hold),
+        join(Part::Conference),
+        Event::Guest(Guest::Answered(agreed(true))),
+    ];
+    let (mut desk, actions, _) = play(&consulted);
+    assert_eq!(bridged(&actions), Some(Bridge { talk: false, operator: true, guest: Some(Part::Conference) }));
+    let mut actions = VecDeque::new();
+    desk.handle(Event::Ended(LegEnd::FarHungUp), &mut actions);
+    let actions: Vec<_> = actions.into();
+    assert!(actions.contains(&Action::StopPlaying), "the music ends: {actions:?}");
+    assert_eq!(bridged(&actions), Some(Bridge { talk: true, operator: false, guest: Some(Part::Conference) }));
+}
+
+#[test]
+fn an_operator_who_does_not_wait_for_the_colleague_leaves_the_caller_to_do_so() {
+    let (desk, actions, outcome) = play(&[
+        Event::Ring(seat()),
+        Event::Answered(agreed(true)),
+        Event::Asked(Control::Hold),
+        join(Part::Conference),
+        Event::Ended(LegEnd::FarHungUp),
+    ]);
+    assert_eq!(outcome, Outcome::GoesOn);
+    assert!(desk.is_waited_at() && actions.contains(&Action::StopRingingGuest), "{actions:?}");
+    let again = Action::Enter { again: true, to: Some(third()) };
+    assert!(actions.ends_with(&[Action::Tell(Told::TalkEnded), again]), "{actions:?}");
+}
+
+#[test]
 fn whoever_listens_goes_when_the_operator_does() {
     let talk = [
         Event::Ring(seat()),

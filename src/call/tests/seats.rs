@@ -343,6 +343,39 @@ async fn a_third_listens_whispers_barges_in_and_goes_on_when_the_operator_leaves
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_asks_a_colleague_first_and_then_leaves_the_caller_to_them() {
+    let (house, _prompts) = house(Duration::from_secs(20)).await;
+    let mut seat = house.seat("8001", |_| {}).await;
+    let phone = tokio::spawn(dial(house.citizen(Duration::from_secs(14))));
+    assert!(timeout(PATIENCE, seat.wait_for(SeatState::Talking)).await.expect("in time"));
+    let mut colleague = house.seat("8002", |spec| spec.play = tone(COLLEAGUE, 8_000.0, 600 * RATE)).await;
+    let call = until(async || house.store.calls(None, 1).await.expect("the books").pop()).await.id;
+    for control in [Control::Hold, Control::Join("8002".into(), Part::Conference)] {
+        until(async || house.switchboard.control(call, Some("8001".into()), control.clone()).await.ok()).await;
+    }
+    assert!(timeout(PATIENCE, colleague.wait_for(SeatState::Talking)).await.expect("in time"));
+    // Long enough to be heard.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    seat.hang_up().await;
+    let report = phone.await.expect("the phone works");
+    let [operator, colleague] = [seat.next_call().await, colleague.next_call().await].map(|it| it.expect("a call"));
+    let heard = tones(&report.heard);
+    assert!(heard.ends_with(&["music", "colleague"]), "{heard:?}");
+    assert!(tones(&operator.heard).ends_with(&["colleague"]), "{:?}", tones(&operator.heard));
+    assert_eq!(tones(&colleague.heard), ["operator", "caller"]);
+    let row = house.ended().await;
+    assert_eq!((row.seat.as_deref(), row.end_reason), (Some("8002"), Some(EndReason::CallerHungUp)));
+    let sidecar = house.archive.stored(row.id).await.expect("the archive").expect("a sidecar");
+    let (_, right) = house.recording(&sidecar.key).await;
+    let said = tones(&right);
+    assert!(
+        said.ends_with(&["music", "colleague"]),
+        "what the two said to each other is no part of the call: {said:?}"
+    );
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_line_says_so_and_owes_a_call() {
     let (house, _prompts) = {
         let (first, prompts) = house(Duration::from_secs(20)).await;
