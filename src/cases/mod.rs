@@ -28,7 +28,7 @@ use crate::{
         case::{Actor, By, Case, Command, Event, Facts, Inlet, Parent, Recorded, Refusal, ReplayError, State},
         city::City,
         draft::Draft,
-        ids::{CallId, CaseId},
+        ids::{CallId, CaseId, UserId},
         time::UnixMs,
         transcript::{Channel, Transcript},
     },
@@ -76,6 +76,8 @@ pub struct Wanted {
     pub q: Option<String>,
     /// Only those whose unit is late.
     pub overdue: bool,
+    /// Only those of calls that this official took.
+    pub official: Option<UserId>,
     /// The last case of the page before.
     pub after: Option<CaseId>,
     /// At most 200.
@@ -152,6 +154,7 @@ impl Cases {
             unit,
             q: q.clone(),
             overdue_at: wanted.overdue.then_some(now),
+            official: wanted.official,
             after: wanted.after,
             limit: limit + 1,
         };

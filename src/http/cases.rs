@@ -56,6 +56,8 @@ pub(super) struct Search {
     q: Option<String>,
     /// Only those whose unit is late.
     overdue: Option<bool>,
+    /// Only those of calls that you took as an official (see the rota).
+    mine: Option<bool>,
     /// `next` of the page before.
     after: Option<String>,
     /// 1 to 200, usually 50.
@@ -74,6 +76,7 @@ async fn list(Of(app): Of<App>, who: Who<SeeCases>, Asked(query): Asked<Search>)
         unit: query.unit,
         q: query.q,
         overdue: query.overdue.unwrap_or(false),
+        official: query.mine.unwrap_or(false).then_some(who.user.id),
         after: after(query.after.as_ref())?,
         limit: limit(query.limit)?,
     };

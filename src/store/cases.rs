@@ -10,7 +10,7 @@ use super::{
     sql::sql,
 };
 use crate::domain::{
-    ids::{CallId, CaseId},
+    ids::{CallId, CaseId, UserId},
     time::UnixMs,
 };
 
@@ -63,6 +63,8 @@ pub struct CaseFilter {
     pub q: Option<String>,
     /// Only those whose unit is late at this moment.
     pub overdue_at: Option<UnixMs>,
+    /// Only those of calls that this official took.
+    pub official: Option<UserId>,
     /// The last case of the page before.
     pub after: Option<CaseId>,
     /// Rows, at most 500.

@@ -54,7 +54,7 @@ fn page(filter: &CaseFilter, dialect: Dialect, reach: Reach) -> Option<Sql> {
     let mut page = Page { text: "SELECT c.* FROM ".into(), values: Vec::new(), conditions: 0 };
     // SQLite takes the tables of a cross join in the order they stand.
     let join = if dialect == Dialect::Sqlite { "CROSS JOIN" } else { "JOIN" };
-    let mut unit = filter.unit.as_ref();
+    let (mut unit, mut official) = (filter.unit.as_ref(), filter.official);
     let order = if let Some(q) = &filter.q {
         let phrases = words::wanted(q);
         if phrases.is_empty() {
@@ -65,12 +65,20 @@ fn page(filter: &CaseFilter, dialect: Dialect, reach: Reach) -> Option<Sql> {
         page.add(format_args!("case_units u {join} cases c ON c.id = u.case_id"));
         page.only("u.unit =", unit);
         "u.case_id"
+    } else if let Some(official) = official.take() {
+        page.add(format_args!("calls k {join} cases c ON c.id = k.case_id"));
+        page.only("k.official =", official.to_string());
+        "c.id"
     } else {
         page.add("cases c");
         "c.id"
     };
     if let Some(unit) = unit {
         page.only("EXISTS (SELECT 1 FROM case_units u WHERE u.case_id = c.id AND u.unit =", unit);
+        page.add(")");
+    }
+    if let Some(official) = official {
+        page.only("EXISTS (SELECT 1 FROM calls k WHERE k.case_id = c.id AND k.official =", official.to_string());
         page.add(")");
     }
     if let Some(state) = &filter.state {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::{
         call::{Direction, EndReason, Fork, Origin, RecordingState},
-        ids::{CallId, CaseId},
+        ids::{CallId, CaseId, UserId},
         quality::{Figures, Loss, Quality, Way},
         time::UnixMs,
         transcript::{Channel, Transcript, Utterance},
@@ -210,6 +210,14 @@ on_every_database! {
             tx.add_case(&row).await.expect("added");
             ids.push(row.id);
         }
+        let (call, official) = (CallId::new(test.clock.uuid()), UserId::new(test.clock.uuid()));
+        tx.add_call(&CallRow::begun(call, Direction::Inbound, None, "12345".into(), MONDAY_NINE)).await.expect("added");
+        sql("UPDATE calls SET official = $1, case_id = $2")
+            .bind(official.to_string())
+            .bind(ids[1].to_string())
+            .execute(tx.connection())
+            .await
+            .expect("taken");
         tx.put_case_units(ids[0], &["WATER", "ZJ"]).await.expect("units");
         tx.put_case_units(ids[1], &["ZJ"]).await.expect("units");
         tx.put_case_units(ids[0], &["WATER"]).await.expect("units again");
@@ -227,6 +235,13 @@ on_every_database! {
         assert_eq!(found(CaseFilter { q: Some("1%停".into()), ..none() }).await, [0_usize; 0], "% is only a sign");
         assert_eq!(found(CaseFilter { overdue_at: Some(UnixMs(1001)), ..none() }).await, [1]);
         assert_eq!(found(CaseFilter { state: Some("closed".into()), ..none() }).await, [0_usize; 0]);
+        let taken = || CaseFilter { official: Some(official), ..none() };
+        assert_eq!(found(taken()).await, [1]);
+        assert_eq!(found(CaseFilter { q: Some("停水".into()), ..taken() }).await, [1]);
+        assert_eq!(found(CaseFilter { unit: Some("WATER".into()), ..taken() }).await, [0_usize; 0]);
+        assert_eq!(found(CaseFilter { state: Some("draft".into()), ..taken() }).await, [1]);
+        let other = UserId::new(test.clock.uuid());
+        assert_eq!(found(CaseFilter { official: Some(other), ..none() }).await, [0_usize; 0]);
     }
 
     async fn a_word_of_an_old_case_is_found_behind_thousands_of_newer_ones(test: TestStore) {

@@ -112,6 +112,7 @@ impl Asked {
             unit: self.unit.map(str::to_owned),
             q: self.q.map(str::to_owned),
             overdue: self.overdue,
+            official: None,
             after: None,
             limit: self.limit,
         }

@@ -23,3 +23,4 @@ CREATE TABLE sign_ins (
 
 -- The official who sat at the seat that took the call.
 ALTER TABLE calls ADD COLUMN official TEXT;
+CREATE INDEX calls_by_official ON calls (official, id) WHERE official IS NOT NULL;
