@@ -3,7 +3,7 @@
 //!
 //! Pure: datagrams and time go in, datagrams and news come out. A browser that moves to another network tests the way from
 //! there and says that it uses it; from then on we send there. The handshake is webrtc-rs's; the peer connection above it
-//! keeps the first way for ever and costs several times a leg, and all that a lite agent has to do of ICE stands here.
+//! keeps the first way for ever, and all that a lite agent has to do of ICE stands here.
 
 use std::{
     collections::VecDeque,
