@@ -374,6 +374,8 @@ impl Relay {
             .args(["--port-min=42000", "--port-max=43999", "--recording-method=pcap", "--recording-format=raw"])
             .args([format!("--listen-ng=127.0.0.1:{port}"), format!("--recording-dir={}", at("recordings"))])
             .args([format!("--pidfile={}", at("pid"))])
+            // It may die with a core, which belongs with the rest of it.
+            .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(folder.path().join("log")).expect("a log"))
